@@ -1,0 +1,1 @@
+//! What was written: files to a spanned `Config`.

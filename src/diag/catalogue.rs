@@ -1,0 +1,23 @@
+//! Every kind of finding, in one list. Codes are readable, documented here, and never reused for something else.
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file cannot be served.
+    Error,
+    /// The file is served, and is probably not what was meant.
+    Warning,
+}
+
+/// One kind of finding.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Its name, `section/what-is-wrong`.
+    pub slug: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line for lists.
+    pub summary: &'static str,
+    /// What `trunkline explain` prints: why it matters and how to repair it.
+    pub explanation: &'static str,
+}

@@ -1,0 +1,1 @@
+//! Connections, the message pipeline, fan-out.

@@ -1,0 +1,87 @@
+//! Ids: of users, connections and messages.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The id of a user: 1–128 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(Arc<str>);
+
+/// Why a text is no user id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a user id has 1 to 128 bytes and no control characters")]
+pub struct UserIdError;
+
+impl UserId {
+    /// Reads a user id.
+    ///
+    /// # Errors
+    /// The text is empty, longer than 128 bytes or has a control character.
+    pub fn parse(text: &str) -> Result<Self, UserIdError> {
+        if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+            return Err(UserIdError);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of one connection: 128 random bits, so that nobody can guess it; written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u128);
+
+impl ConnectionId {
+    /// The id made of these random bits.
+    pub const fn from_random(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A capability (SSE writes name it): logs get enough to tell connections apart.
+        write!(f, "ConnectionId({:08x}…)", self.0 >> 96)
+    }
+}
+
+/// The id of one message: unique across restarts and nodes; 24 hexadecimal digits (a node's random 32 bits, then a count).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    node: u32,
+    count: u64,
+}
+
+impl MessageId {
+    /// The `count`-th message of the process that drew `node` at its start.
+    pub const fn new(node: u32, count: u64) -> Self {
+        Self { node, count }
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:016x}", self.node, self.count)
+    }
+}

@@ -1,0 +1,21 @@
+//! The words of trunkline as types: names, ids, identity, position, quantities, secrets, time.
+//!
+//! Each type parses itself behind one fallible door and is right from then on; nothing here does IO.
+
+mod clock;
+mod id;
+mod identity;
+mod name;
+mod position;
+mod quantity;
+mod secret;
+
+pub use clock::{Clock, Monotonic, SystemClock, Timestamp, VirtualClock};
+pub use id::{ConnectionId, MessageId, UserId, UserIdError};
+pub use identity::{Identity, User};
+pub use name::{
+    MessageName, NameError, Parameters, Pattern, PatternError, RoomName, SYSTEM_TYPES, Segment,
+};
+pub use position::{Epoch, Position, PositionError, Seq};
+pub use quantity::{ByteSize, QuantityError, Rate, format_duration, parse_duration};
+pub use secret::Secret;
