@@ -1,1 +1,4 @@
 //! trunkline
+
+pub mod protocol;
+pub mod transport;

@@ -1,0 +1,3 @@
+//! What is on the wire: pure, without IO.
+
+pub mod websocket;
