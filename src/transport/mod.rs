@@ -1,1 +1,4 @@
-//! The only folder that names salvo.
+//! HTTP and what comes out of it: the only folder that names salvo.
+
+pub mod acceptor;
+pub mod upgrade;
