@@ -14,4 +14,5 @@ pub mod rule;
 pub mod schema;
 pub mod store;
 pub mod telemetry;
+pub mod transport;
 pub mod vocab;
