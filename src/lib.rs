@@ -11,4 +11,5 @@ pub mod plan;
 pub mod protocol;
 pub mod rule;
 pub mod schema;
+pub mod telemetry;
 pub mod vocab;

@@ -122,7 +122,7 @@ impl Authenticator {
         }
     }
 
-    /// Keeps the sessions fresh until it is dropped; ends at once where no mode has a file of sessions.
+    /// Keeps the sessions fresh as long as it runs; ends at once where no mode has a file of sessions.
     pub async fn watch_sessions(self: Arc<Self>) {
         let any = |ready: &Ready| matches!(ready.state, State::Sessions(_));
         while self.modes.iter().any(any) {
