@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import struct
+import time
 
 from server import DEADLINE
 
@@ -73,9 +74,11 @@ class Raw:
     def outcome(self, content: bytes = b""):
         """Sends it all, reading meanwhile as a decent client does, until the server closes: the close code, END or RESET."""
         waiting = memoryview(content)
+        end = time.monotonic() + DEADLINE
         while True:
             readable, writable, _ = select.select([self.socket], [self.socket] if waiting else [], [], DEADLINE)
-            assert readable or writable, f"the connection is still open {DEADLINE:.0f} s after everything was sent"
+            # Others talk in the room: that something can be read is no sign of an end.
+            assert time.monotonic() < end, f"expected the server to close; it is open {DEADLINE:.0f} s later, {len(waiting)} bytes unsent"
             try:
                 if readable:
                     got = self.socket.recv(65536)
@@ -92,7 +95,9 @@ class Raw:
 
     def expect_text(self, part: bytes) -> bytes:
         """The next text frame that contains the part."""
+        end = time.monotonic() + DEADLINE
         while True:
+            assert time.monotonic() < end, f"expected a text frame with {part!r}; none came within {DEADLINE:.0f} s"
             for opcode, payload in self._frames():
                 assert opcode != CLOSE, f"expected a text frame with {part!r}, the server closed: {payload!r}"
                 if opcode == TEXT and part in payload:

@@ -383,7 +383,18 @@ def test_references_over_http_are_never_fetched(tmp_path):
     assert asked == [], "the schema was fetched from the network"
 
 
-@pytest.mark.parametrize("schema", ["", "{", "[]", "5", '{"type": "nonsense"}', '{"$ref": "message.json"}', '{"pattern": "(a+"}', "[" * 10_000])
-def test_schemas_that_are_none(tmp_path, schema):
-    folder = with_schema(tmp_path, schema)
-    refused("channels.yaml", folder, 1, "message.json")
+NO_SCHEMAS = {
+    "empty": "",
+    "broken JSON": "{",
+    "a list": "[]",
+    "a number": "5",
+    "an unknown type": '{"type": "nonsense"}',
+    "nothing but itself": '{"$ref": "message.json"}',
+    "a broken pattern": '{"pattern": "(a+"}',
+    "nested ten thousand deep": "[" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", NO_SCHEMAS)
+def test_schemas_that_are_none(tmp_path, what):
+    refused("channels.yaml", with_schema(tmp_path, NO_SCHEMAS[what]), 1, "message.json")
