@@ -263,11 +263,6 @@ impl Expression {
         })
     }
 
-    /// Whether it is `data` itself.
-    pub fn is_data(&self) -> bool {
-        &*self.text == "data"
-    }
-
     /// The value.
     ///
     /// # Errors
