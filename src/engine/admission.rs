@@ -235,11 +235,12 @@ impl Engine {
         };
         admission.rooms = self.automatic_rooms(&admission)?;
         let facts = admission.facts(self.clock.now());
-        if let Some(rule) = &admission.arrival.endpoint.allow {
-            if !self.allows(rule, &facts) {
-                tracing::debug!(user = %admission.arrival.identity.user.id, ip = %admission.arrival.ip, rule = rule.text(), "endpoint not allowed");
-                return Err(Refusal::forbidden("you may not connect here"));
-            }
+        if let Some(rule) = &admission.arrival.endpoint.allow
+            && !self.allows(rule, &facts)
+        {
+            let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
+            tracing::debug!(%user, %ip, rule = rule.text(), "endpoint not allowed");
+            return Err(Refusal::forbidden("you may not connect here"));
         }
         Ok(admission)
     }

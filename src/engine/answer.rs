@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::membership::{MEMBERS_PAGE_MAX, members_frame, seat};
+use crate::engine::membership::seat;
+use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
 use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
 use crate::vocab::Seq;
 

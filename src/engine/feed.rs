@@ -18,7 +18,7 @@ use crate::vocab::Seq;
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
 /// So many frames may wait for a room's flush before publishers are refused.
-pub const WAITING_MAX: usize = 16_384;
+const WAITING_MAX: usize = 16_384;
 
 /// What a room's readers still have to get.
 #[derive(Debug, Default)]

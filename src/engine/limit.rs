@@ -33,7 +33,7 @@ type Keyed = RateLimiter<Key, DashMapStateStore<Key, RandomState>, BucketClock, 
 
 /// An address as limits count it: IPv6 by /64, because one subscriber has as many addresses below that as it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AddressKey(u128);
+pub(super) struct AddressKey(u128);
 
 impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
@@ -55,32 +55,32 @@ enum Key {
 
 /// Who asks: what is absent is not limited.
 #[derive(Clone, Copy, Default)]
-pub struct Subject<'a> {
+pub(super) struct Subject<'a> {
     /// The user.
-    pub user: Option<&'a UserId>,
+    pub(super) user: Option<&'a UserId>,
     /// The address.
-    pub ip: Option<IpAddr>,
+    pub(super) ip: Option<IpAddr>,
     /// The room.
-    pub room: Option<&'a RoomName>,
+    pub(super) room: Option<&'a RoomName>,
     /// The endpoint.
-    pub endpoint: Option<&'a Endpoint>,
+    pub(super) endpoint: Option<&'a Endpoint>,
 }
 
 /// The buckets of one connection, made when they are first needed.
 #[derive(Default)]
-pub struct ConnectionBuckets(Vec<(usize, Box<Bucket>)>);
+pub(super) struct ConnectionBuckets(Vec<(usize, Box<Bucket>)>);
 
 /// A limit that was exceeded.
 #[derive(Debug)]
-pub struct Exceeded {
+pub(super) struct Exceeded {
     /// What happens to who exceeds it.
-    pub on_exceed: OnExceed,
+    pub(super) on_exceed: OnExceed,
     /// When there is a token again.
-    pub wait: Duration,
+    pub(super) wait: Duration,
 }
 
 /// The buckets of everything but connections.
-pub struct Limits {
+pub(super) struct Limits {
     keyed: Vec<Keyed>,
     clock: BucketClock,
     metrics: Arc<Metrics>,
@@ -88,7 +88,7 @@ pub struct Limits {
 
 impl Limits {
     /// Full buckets for the limits of `plan`.
-    pub fn new(plan: &Plan, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(plan: &Plan, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let clock = BucketClock(clock);
         let keyed = plan
             .rate_limits
@@ -106,7 +106,7 @@ impl Limits {
     ///
     /// # Errors
     /// The first of them that has none.
-    pub fn spend(
+    pub(super) fn spend(
         &self,
         limits: &[Arc<RateLimit>],
         subject: Subject<'_>,
@@ -177,7 +177,7 @@ impl Limits {
     }
 
     /// Forgets the buckets that are full again.
-    pub fn forget_full(&self) {
+    pub(super) fn forget_full(&self) {
         for keyed in &self.keyed {
             keyed.retain_recent();
             keyed.shrink_to_fit();
@@ -185,7 +185,7 @@ impl Limits {
     }
 
     /// How many buckets are kept beside those of connections.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.keyed.iter().map(RateLimiter::len).sum()
     }
 }

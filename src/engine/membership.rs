@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::engine::connection::Connection;
 use crate::engine::feed::{self, Audience, Feed};
 use crate::engine::limit::Subject;
+use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
 use crate::engine::timer::Timer;
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
@@ -22,9 +21,6 @@ pub(super) struct Target {
     pub(super) kind: Arc<RoomKind>,
     pub(super) parameters: Parameters,
 }
-
-/// Users that a `members` or `present` frame lists at most.
-pub(super) const MEMBERS_PAGE_MAX: usize = 1000;
 
 impl Engine {
     /// The room called `name`, if a declared pattern has it.
@@ -176,7 +172,7 @@ impl Engine {
                 let mut opening = Vec::new();
                 opening.extend(answer.map(|id| joined(id, &standing)));
                 if replay.gap {
-                    opening.extend(gap(hall, &state.room));
+                    opening.push(gap(hall, &state.room));
                 }
                 opening.extend(replay.frames);
                 if let Some(present) = &hall.kind.presence.present {
@@ -353,78 +349,4 @@ pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Rej
         let shown: String = name.chars().take(128).collect();
         Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
     })
-}
-
-fn standing(
-    room: &mut Room,
-    hall: &Hall,
-    engine: &Engine,
-    connection: &Connection,
-) -> serde_json::Value {
-    let mut standing =
-        json!({"room": hall.name.as_str(), "users_count": room.members.users_count()});
-    if let Some(position) = room.position() {
-        standing["epoch"] = position.epoch.to_string().into();
-        standing["seq"] = position.seq.get().into();
-    }
-    if let Some(unread) = room.unread(engine.clock.now(), connection.device()) {
-        standing["unread"] = unread.into();
-    }
-    standing
-}
-
-fn joined(id: Option<&str>, standing: &serde_json::Value) -> Frame {
-    let mut frame = Object::new("joined", 160).optional("id", id);
-    for name in ["room", "epoch", "seq", "users_count", "unread"] {
-        frame = frame.optional(name, standing.get(name));
-    }
-    frame.finish()
-}
-
-fn gap(hall: &Hall, room: &Room) -> Option<Frame> {
-    let frame = Object::new("gap", 96).field("room", hall.name.as_str());
-    match room.position() {
-        Some(position) => Some(
-            frame
-                .plain("epoch", position.epoch)
-                .field("seq", &position.seq.get())
-                .finish(),
-        ),
-        None => Some(frame.finish()),
-    }
-}
-
-/// `members`, or the config's `present` frame.
-pub(super) fn members_frame(
-    name: &str,
-    id: Option<&str>,
-    hall: &Hall,
-    room: &Room,
-    after: Option<&str>,
-    limit: usize,
-) -> Frame {
-    let (page, more) = room.members.page(after, limit);
-    let users: Vec<serde_json::Value> = page
-        .iter()
-        .map(|member| {
-            json!({
-                "user_id": member.user.id.as_str(),
-                "username": &*member.user.username,
-                "connections": member.connections,
-                "joined_at": member.joined_at.to_string(),
-            })
-        })
-        .collect();
-    let next = if more {
-        page.last().map(|member| member.user.id.as_str())
-    } else {
-        None
-    };
-    Object::new(name, 64 + users.len() * 96)
-        .optional("id", id)
-        .field("room", hall.name.as_str())
-        .field("users", &users)
-        .field("users_count", &room.members.users_count())
-        .optional("next", next)
-        .finish()
 }

@@ -8,13 +8,17 @@
 mod admission;
 mod answer;
 mod connection;
+mod dispatch;
 mod feed;
 mod limit;
 mod membership;
 mod outbox;
 mod pipeline;
+mod presence;
 mod publish;
+mod receive;
 mod render;
+mod reply;
 mod timer;
 mod users;
 mod watch;

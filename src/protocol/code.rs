@@ -98,11 +98,11 @@ pub struct Reject {
     /// One sentence for the client.
     pub message: Cow<'static, str>,
     /// More for the client, as `details`.
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
     /// When to try again.
     pub retry_after: Option<Duration>,
     /// Why, for the log alone.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
 }
 
 impl Reject {
@@ -120,7 +120,7 @@ impl Reject {
     /// With more for the client.
     #[must_use]
     pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -133,7 +133,7 @@ impl Reject {
 
     /// With a reason that only the log is told.
     #[must_use]
-    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+    pub fn cause(mut self, cause: impl Into<Box<str>>) -> Self {
         self.cause = Some(cause.into());
         self
     }

@@ -15,13 +15,16 @@ pub const ID_BYTES_MAX: usize = 64;
 /// The longest `key`, in bytes.
 pub const KEY_BYTES_MAX: usize = 128;
 
+/// A room, perhaps with the position to resume it from.
+pub type RoomSince<'a> = (Cow<'a, str>, Option<Position>);
+
 /// What a client says.
 #[derive(Debug)]
 pub enum ClientFrame<'a> {
     /// A message of a declared type.
     Message(MessageFrame<'a>),
     /// Join rooms, each perhaps from a position on.
-    Join(Vec<(Cow<'a, str>, Option<Position>)>),
+    Join(Vec<RoomSince<'a>>),
     /// Leave a room.
     Leave(Cow<'a, str>),
     /// Who is in a room?
@@ -308,7 +311,7 @@ impl<'a> Fields<'a> {
         room.ok_or_else(|| format!("`room` is missing: {{\"type\":\"{name}\",\"room\":…}}"))
     }
 
-    fn join(&self) -> Result<Vec<(Cow<'a, str>, Option<Position>)>, String> {
+    fn join(&self) -> Result<Vec<RoomSince<'a>>, String> {
         let read = |raw: &RawValue| -> Result<Position, String> {
             let fields: PositionFields<'_> = serde_json::from_str(raw.get()).map_err(|_| {
                 "`since` is {\"epoch\":…,\"seq\":…}; with `rooms`, one for each room's name"

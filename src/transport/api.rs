@@ -210,7 +210,7 @@ fn write(reject: &Reject, response: &mut Response) {
         "detail": reject.message,
     });
     if let Some(details) = &reject.details {
-        problem["details"] = details.clone();
+        problem["details"] = (**details).clone();
     }
     response.status_code(status);
     let headers = response.headers_mut();

@@ -67,11 +67,13 @@ fn query_places(method: &AuthMethod) -> Vec<&str> {
     let Credential::Request(places) = &jwt.credential else {
         return Vec::new();
     };
-    let name = |place| match place {
-        &Place::Query(ref name) => Some(&**name),
-        _ => None,
-    };
-    places.iter().filter_map(name).collect()
+    let mut names = Vec::new();
+    for place in places {
+        if let Place::Query(name) = place {
+            names.push(&**name);
+        }
+    }
+    names
 }
 
 /// The positions that `since` names, of as many rooms as a connection may be in.
