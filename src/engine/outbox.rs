@@ -23,11 +23,11 @@ const HELD_BYTES_MAX: usize = 32 * 1024;
 
 /// Bounds of an outbox.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub(super) struct Bounds {
     /// Bytes that wait.
-    pub bytes: usize,
+    pub(super) bytes: usize,
     /// Frames that wait.
-    pub frames: usize,
+    pub(super) frames: usize,
 }
 
 /// How far a connection's end has come.
@@ -43,7 +43,7 @@ pub enum Phase {
 
 /// Frames that wait for one socket.
 #[derive(Debug)]
-pub struct Outbox {
+pub(super) struct Outbox {
     waiting: VecDeque<Bytes>,
     /// How much of the first has been written.
     written_of_first: usize,
@@ -55,20 +55,20 @@ pub struct Outbox {
 
 /// What a write came to, for counters and for who has to act on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub(super) struct Written {
     /// System calls.
-    pub calls: u64,
+    pub(super) calls: u64,
     /// Bytes that the socket took.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// The connection's own task has something to do: wait until the socket takes more, or end.
-    pub wake: bool,
+    pub(super) wake: bool,
     /// The bounds were exceeded, and the connection is closing.
-    pub overflowed: bool,
+    pub(super) overflowed: bool,
 }
 
 impl Outbox {
     /// An outbox that holds everything back until it is released.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
             written_of_first: 0,
@@ -80,37 +80,37 @@ impl Outbox {
     }
 
     /// How far the connection's end has come.
-    pub const fn phase(&self) -> Phase {
+    pub(super) const fn phase(&self) -> Phase {
         self.phase
     }
 
     /// Bytes that wait.
-    pub const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Frames that wait.
-    pub fn frames(&self) -> usize {
+    pub(super) fn frames(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Whether the socket took less than there is, so that the connection's own task has to go on.
-    pub const fn is_blocked(&self) -> bool {
+    pub(super) const fn is_blocked(&self) -> bool {
         self.blocked
     }
 
     /// Holds back what comes now, so that it leaves together.
-    pub fn hold(&mut self) {
+    pub(super) fn hold(&mut self) {
         self.held = true;
     }
 
     /// Lets go what was held back.
-    pub fn release(&mut self, link: &dyn Link) -> Written {
+    pub(super) fn release(&mut self, link: &dyn Link) -> Written {
         self.held = false;
         if self.blocked || self.waiting.is_empty() {
             Written::default()
@@ -120,13 +120,13 @@ impl Outbox {
     }
 
     /// Adds the first frame of all, before those that were held back.
-    pub fn lead(&mut self, frame: Bytes) {
+    pub(super) fn lead(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.waiting.push_front(frame);
     }
 
     /// Writes `frames`, or keeps what the socket does not take. `slices` are the same bytes: prepared once for many readers.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         frames: &[&Bytes],
         slices: &[IoSlice<'_>],
@@ -185,7 +185,7 @@ impl Outbox {
     }
 
     /// Writes what waits, as much as the socket takes.
-    pub fn drain(&mut self, link: &dyn Link) -> Written {
+    pub(super) fn drain(&mut self, link: &dyn Link) -> Written {
         let mut done = Written::default();
         self.blocked = false;
         while !self.waiting.is_empty() && self.phase != Phase::Closed {
@@ -265,7 +265,7 @@ impl Outbox {
 
     /// Makes `frame` the last one. What waits is still written, unless the connection is `hopeless`ly behind: then only what has
     /// been begun.
-    pub fn close(&mut self, frame: Bytes, backlog: Backlog, link: &dyn Link) -> Written {
+    pub(super) fn close(&mut self, frame: Bytes, backlog: Backlog, link: &dyn Link) -> Written {
         if self.phase != Phase::Open {
             return Written::default();
         }
@@ -297,7 +297,7 @@ impl Outbox {
     }
 
     /// Nothing can be written any more.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.phase = Phase::Closed;
         self.abandon();
     }
@@ -305,7 +305,7 @@ impl Outbox {
 
 /// What becomes of the frames that wait when a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
+pub(super) enum Backlog {
     /// They are written first.
     Write,
     /// They are dropped: the reader is too slow for them.
@@ -314,7 +314,7 @@ pub enum Backlog {
 
 impl Written {
     /// Counts another write too.
-    pub fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.bytes += other.bytes;
         self.wake |= other.wake;

@@ -10,5 +10,5 @@ pub use code::{CloseCode, Reject, RejectCode};
 pub use encode::{Frame, FrameKind, Object};
 pub use frame::{
     ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
-    Undecodable, decode,
+    RoomSince, Undecodable, decode,
 };
