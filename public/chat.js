@@ -178,7 +178,7 @@ function element(tag, text = "") {
 $("name").value = name;
 $("room").value = room;
 $("write").addEventListener("submit", send);
-addEventListener("online", () => $("status").textContent === "reconnecting" && connect());
+addEventListener("online", () => $("status").textContent === "reconnecting" && socket.readyState === WebSocket.CLOSED && connect());
 
 if (name) {
   $("enter").hidden = true;
