@@ -3,11 +3,16 @@
 //! A YAML file names endpoints, rooms, auth modes, rate limits and message types; [`config`] reads it, [`plan`] says what it
 //! means, [`server`] runs it. ARCHITECTURE.md has the map; `tests/house.rs` enforces which folder may import which.
 
+pub mod broker;
 pub mod config;
 pub mod diag;
 pub mod engine;
 pub mod plan;
 pub mod protocol;
+pub mod room;
 pub mod rule;
 pub mod schema;
+pub mod store;
+pub mod telemetry;
+pub mod transport;
 pub mod vocab;

@@ -150,6 +150,11 @@ impl Expression {
         Ok(Self { text: text.into() })
     }
 
+    /// Whether it is `data` itself.
+    pub fn is_data(&self) -> bool {
+        &*self.text == "data"
+    }
+
     /// The value.
     ///
     /// # Errors
