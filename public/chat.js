@@ -50,13 +50,12 @@ function receive(frame) {
     case "user_left": return showMember("left", frame);
     case "ack": return void unanswered.delete(frame.id);
     case "error": return refused(frame);
-    case "gap":
+    case "gap": // what the server still has follows: the message ids tell what is new
       position = { epoch: frame.epoch, seq: frame.seq };
       return show("gap", "Some messages are missing here: the server no longer has them.");
     case "ping": return socket.send('{"type":"pong"}');
-    case "reconnect": // the server is about to stop
+    case "reconnect": // the server is about to stop, and closes
       comeBackAfter = frame.after_ms;
-      return socket.close(1000);
   }
 }
 
@@ -124,7 +123,7 @@ function restoreUnanswered() {
 
 function closed(code, reason) {
   clearTimeout(silence);
-  if (STAY_AWAY.has(code) && comeBackAfter === undefined) {
+  if (STAY_AWAY.has(code)) {
     setStatus("disconnected");
     $("notice").textContent = reason || `The server closed the connection (${code}).`;
     return;

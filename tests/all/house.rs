@@ -14,11 +14,20 @@ const TABLE: [(&str, Imports); 21] = [
     ("rule", Imports::These(&["vocab", "diag"])),
     ("schema", Imports::These(&["vocab", "diag"])),
     ("config", Imports::These(&["vocab", "diag"])),
-    ("plan", Imports::These(&["config", "rule", "schema", "diag", "vocab"])),
+    (
+        "plan",
+        Imports::These(&["config", "rule", "schema", "diag", "vocab"]),
+    ),
     ("room", Imports::These(&["plan", "vocab"])),
     ("store", Imports::These(&["plan", "vocab", "telemetry"])),
-    ("broker", Imports::These(&["room", "store", "plan", "vocab", "telemetry"])),
-    ("webhook", Imports::These(&["store", "plan", "vocab", "telemetry"])),
+    (
+        "broker",
+        Imports::These(&["room", "store", "plan", "vocab", "telemetry"]),
+    ),
+    (
+        "webhook",
+        Imports::These(&["store", "plan", "vocab", "telemetry"]),
+    ),
     (
         "auth",
         Imports::These(&["webhook", "store", "plan", "rule", "vocab", "telemetry"]),
@@ -26,7 +35,17 @@ const TABLE: [(&str, Imports); 21] = [
     (
         "engine",
         Imports::These(&[
-            "broker", "auth", "webhook", "store", "room", "plan", "rule", "schema", "protocol", "vocab", "telemetry",
+            "broker",
+            "auth",
+            "webhook",
+            "store",
+            "room",
+            "plan",
+            "rule",
+            "schema",
+            "protocol",
+            "vocab",
+            "telemetry",
         ]),
     ),
     (
@@ -35,17 +54,33 @@ const TABLE: [(&str, Imports); 21] = [
     ),
     (
         "export",
-        Imports::These(&["config", "plan", "schema", "rule", "protocol", "diag", "vocab"]),
+        Imports::These(&[
+            "config", "plan", "schema", "rule", "protocol", "diag", "vocab",
+        ]),
     ),
     (
         "lsp",
-        Imports::These(&["config", "plan", "schema", "rule", "protocol", "diag", "vocab"]),
+        Imports::These(&[
+            "config", "plan", "schema", "rule", "protocol", "diag", "vocab",
+        ]),
     ),
     (
         "scenario",
         Imports::These(&[
-            "engine", "auth", "webhook", "broker", "store", "room", "plan", "config", "schema", "rule", "protocol",
-            "telemetry", "diag", "vocab",
+            "engine",
+            "auth",
+            "webhook",
+            "broker",
+            "store",
+            "room",
+            "plan",
+            "config",
+            "schema",
+            "rule",
+            "protocol",
+            "telemetry",
+            "diag",
+            "vocab",
         ]),
     ),
     ("loadgen", Imports::These(&["protocol", "vocab"])),
@@ -80,7 +115,14 @@ const HOMES: [(&str, &[&str]); 14] = [
 
 /// Folders without async, files or logs, and what would bring those in.
 const PURE: [&str; 6] = ["vocab", "protocol", "rule", "schema", "plan", "room"];
-const IMPURE: [&str; 6] = ["tokio::", "tracing::", "std::fs", "std::env", "TcpStream", "UnixStream"];
+const IMPURE: [&str; 6] = [
+    "tokio::",
+    "tracing::",
+    "std::fs",
+    "std::env",
+    "TcpStream",
+    "UnixStream",
+];
 
 const LINES_MAX: usize = 400;
 
@@ -95,14 +137,21 @@ fn imports_point_down_the_table() {
     let mut wrong = String::new();
     for source in sources() {
         for (line, target) in source.imports() {
-            let allowed = target == source.folder || allowed_imports(&source.folder).contains(target.as_str());
+            let allowed = target == source.folder
+                || allowed_imports(&source.folder).contains(target.as_str());
             if !allowed {
                 let (file, folder) = (&source.path, &source.folder);
-                let _ = writeln!(wrong, "src/{file}:{line}: `{folder}` may not import `{target}`");
+                let _ = writeln!(
+                    wrong,
+                    "src/{file}:{line}: `{folder}` may not import `{target}`"
+                );
             }
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}The table is in ARCHITECTURE.md and at the top of tests/all/house.rs");
+    assert!(
+        wrong.is_empty(),
+        "\n{wrong}The table is in ARCHITECTURE.md and at the top of tests/all/house.rs"
+    );
 }
 
 #[test]
@@ -112,7 +161,11 @@ fn every_folder_has_a_row_and_paths_stay_absolute() {
             continue;
         }
         let known = TABLE.iter().any(|(folder, _)| *folder == source.folder);
-        assert!(known, "src/{} is in a folder that the import table lacks", source.path);
+        assert!(
+            known,
+            "src/{} is in a folder that the import table lacks",
+            source.path
+        );
         for (line, text) in source.code.lines().enumerate() {
             // Paths that climb would hide an edge from the test above.
             assert!(
@@ -127,16 +180,28 @@ fn every_folder_has_a_row_and_paths_stay_absolute() {
 
 #[test]
 fn architecture_shows_the_same_table() {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is readable");
+    let text =
+        fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is readable");
+    let table = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| folder | job | may import |"));
     let mut shown = BTreeMap::new();
-    for row in text.lines().filter(|line| line.starts_with("| `")) {
+    for row in table.skip(2).take_while(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [folder, _, imports] = cells[..] else { continue };
-        shown.insert(folder.trim_matches('`').to_owned(), shown_imports(folder.trim_matches('`'), imports));
+        let [folder, _, imports] = cells[..] else {
+            panic!("ARCHITECTURE.md: `{row}` has not three cells")
+        };
+        let folder = folder.trim_matches('`');
+        shown.insert(folder.to_owned(), shown_imports(folder, imports));
     }
-    let enforced: BTreeMap<String, BTreeSet<&str>> =
-        TABLE.iter().map(|(folder, _)| ((*folder).to_owned(), allowed_imports(folder))).collect();
-    assert_eq!(shown, enforced, "ARCHITECTURE.md (left) and tests/all/house.rs (right) differ");
+    let enforced: BTreeMap<String, BTreeSet<&str>> = TABLE
+        .iter()
+        .map(|(folder, _)| ((*folder).to_owned(), allowed_imports(folder)))
+        .collect();
+    assert_eq!(
+        shown, enforced,
+        "ARCHITECTURE.md (left) and tests/all/house.rs (right) differ"
+    );
 }
 
 #[test]
@@ -148,7 +213,11 @@ fn each_dependency_has_one_home() {
                 continue;
             }
             for line in source.lines_naming_crate(name) {
-                let _ = writeln!(wrong, "src/{}:{line}: `{name}` lives in {homes:?}", source.path);
+                let _ = writeln!(
+                    wrong,
+                    "src/{}:{line}: `{name}` lives in {homes:?}",
+                    source.path
+                );
             }
         }
     }
@@ -158,7 +227,9 @@ fn each_dependency_has_one_home() {
 #[test]
 fn only_the_command_line_prints() {
     let macros = ["println!", "print!", "eprintln!", "eprint!", "dbg!"];
-    forbid(&macros, |source| !matches!(source.folder.as_str(), "cli" | "main"));
+    forbid(&macros, |source| {
+        !matches!(source.folder.as_str(), "cli" | "main")
+    });
 }
 
 #[test]
@@ -173,20 +244,26 @@ fn the_core_is_pure() {
 
 #[test]
 fn files_are_short() {
+    let mut wrong = String::new();
     for source in sources() {
-        let lines = source.shipped.lines().filter(|line| !line.starts_with(TEST_MARK)).count();
-        let reason = LONG_FILES.iter().find(|(file, _)| *file == source.path);
-        assert!(
-            lines <= LINES_MAX || reason.is_some(),
-            "src/{} has {lines} lines without its tests; split it by concept, or say in LONG_FILES why not",
-            source.path
-        );
-        assert!(
-            lines > LINES_MAX || reason.is_none(),
-            "src/{} has {lines} lines: take it out of LONG_FILES",
+        let lines = source
+            .shipped
+            .lines()
+            .filter(|line| !line.starts_with(TEST_MARK))
+            .count();
+        let excused = LONG_FILES.iter().any(|(file, _)| *file == source.path);
+        let advice = match (lines > LINES_MAX, excused) {
+            (true, false) => "split it by concept, or say in LONG_FILES why not",
+            (false, true) => "take it out of LONG_FILES",
+            _ => continue,
+        };
+        let _ = writeln!(
+            wrong,
+            "src/{} has {lines} lines without its tests: {advice}",
             source.path
         );
     }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 /// Fails on every line of shipped code that holds one of `texts` in a file that `applies`.
@@ -195,7 +272,9 @@ fn forbid(texts: &[&str], applies: impl Fn(&Source) -> bool) {
     for source in sources().into_iter().filter(applies) {
         for (index, line) in source.shipped.lines().enumerate() {
             for text in texts {
-                let at = line.match_indices(text).any(|(at, _)| !begins_in_a_word(line, at));
+                let at = line
+                    .match_indices(text)
+                    .any(|(at, _)| !begins_in_a_word(line, at));
                 if at {
                     let _ = writeln!(wrong, "src/{}:{}: `{text}`", source.path, index + 1);
                 }
@@ -218,7 +297,8 @@ fn allowed_imports(folder: &str) -> BTreeSet<&'static str> {
 
 fn shown_imports(folder: &str, cell: &str) -> BTreeSet<&'static str> {
     let index = TABLE.iter().position(|(name, _)| *name == folder);
-    let above = &TABLE[..index.unwrap_or_else(|| panic!("ARCHITECTURE.md shows the unknown folder `{folder}`"))];
+    let above = &TABLE
+        [..index.unwrap_or_else(|| panic!("ARCHITECTURE.md shows the unknown folder `{folder}`"))];
     if cell == "everything above" {
         return above.iter().map(|(name, _)| *name).collect();
     }
@@ -226,7 +306,11 @@ fn shown_imports(folder: &str, cell: &str) -> BTreeSet<&'static str> {
         .filter(|name| *name != "–")
         .map(|name| {
             let known = TABLE.iter().find(|(known, _)| *known == name);
-            known.unwrap_or_else(|| panic!("ARCHITECTURE.md: `{folder}` imports the unknown `{name}`")).0
+            known
+                .unwrap_or_else(|| {
+                    panic!("ARCHITECTURE.md: `{folder}` imports the unknown `{name}`")
+                })
+                .0
         })
         .collect()
 }
@@ -258,7 +342,9 @@ impl Source {
                     Some(group) => first_segments(group),
                     None => vec![first_word(rest)],
                 };
-                let folders = targets.into_iter().filter(|name| TABLE.iter().any(|(folder, _)| folder == name));
+                let folders = targets
+                    .into_iter()
+                    .filter(|name| TABLE.iter().any(|(folder, _)| folder == name));
                 found.extend(folders.map(|name| (line, name.to_owned())));
             }
         }
@@ -272,12 +358,15 @@ impl Source {
         let names = |line: &str| {
             let begins = |at: usize| !begins_in_a_word(line, at) && !line[..at].ends_with("::");
             line.match_indices(&path).any(|(at, _)| begins(at))
-                || line
-                    .match_indices(&import)
-                    .any(|(at, found)| !begins_in_a_word(line, at) && first_word(&line[at + found.len()..]).is_empty())
+                || line.match_indices(&import).any(|(at, found)| {
+                    !begins_in_a_word(line, at) && first_word(&line[at + found.len()..]).is_empty()
+                })
         };
         let lines = self.code.lines().enumerate();
-        lines.filter(|(_, line)| names(line)).map(|(index, _)| index + 1).collect()
+        lines
+            .filter(|(_, line)| names(line))
+            .map(|(index, _)| index + 1)
+            .collect()
     }
 }
 
@@ -320,13 +409,19 @@ fn sources() -> Vec<Source> {
     let src = root().join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
-    assert!(!files.is_empty(), "there are no sources in {}", src.display());
+    assert!(
+        !files.is_empty(),
+        "there are no sources in {}",
+        src.display()
+    );
     files.iter().map(|file| read(&src, file)).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).expect("the folder is readable");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("the entry is readable").path()).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the entry is readable").path())
+        .collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
@@ -339,12 +434,31 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn read(src: &Path, file: &Path) -> Source {
     let below = file.strip_prefix(src).expect("the file is below src");
-    let path = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    let folder = path.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
-    let code = without_comments_and_quotes(&fs::read_to_string(file).expect("the file is readable"));
+    let path = below
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/");
+    let folder = path
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(".rs")
+        .to_owned();
+    let code =
+        without_comments_and_quotes(&fs::read_to_string(file).expect("the file is readable"));
     let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
-    let shipped = if is_test { String::new() } else { without_tests(&code) };
-    Source { path, folder, code, shipped }
+    let shipped = if is_test {
+        String::new()
+    } else {
+        without_tests(&code)
+    };
+    Source {
+        path,
+        folder,
+        code,
+        shipped,
+    }
 }
 
 /// Stands for a line of a test, so that the lines behind it keep their numbers.
@@ -432,13 +546,20 @@ fn comment_length(text: &str) -> Option<usize> {
 /// A string that begins here, raw or not; `before` tells `r"` from a name that ends in r.
 fn string_length(text: &str, before: &str) -> Option<usize> {
     let in_a_word = before.chars().next_back().is_some_and(is_word);
-    let raw = text.strip_prefix("br").or_else(|| text.strip_prefix("cr")).or_else(|| text.strip_prefix('r'));
+    let raw = text
+        .strip_prefix("br")
+        .or_else(|| text.strip_prefix("cr"))
+        .or_else(|| text.strip_prefix('r'));
     if let Some(raw) = raw.filter(|_| !in_a_word) {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         if raw[hashes..].starts_with('"') {
             let end = format!("\"{}", "#".repeat(hashes));
             let start = text.len() - raw.len() + hashes + 1;
-            return Some(text[start..].find(&end).map_or(text.len(), |at| start + at + end.len()));
+            return Some(
+                text[start..]
+                    .find(&end)
+                    .map_or(text.len(), |at| start + at + end.len()),
+            );
         }
     }
     if !text.starts_with('"') {
