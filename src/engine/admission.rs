@@ -76,8 +76,16 @@ impl Refusal {
 
 /// A count that is given back when this goes.
 pub struct Ticket {
+    id: ConnectionId,
     engine: Arc<Engine>,
     address: AddressKey,
+}
+
+impl Ticket {
+    /// The id that the connection will have.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
 }
 
 impl Drop for Ticket {
@@ -106,7 +114,6 @@ pub struct Arrival {
 /// A connection that may be; its places are free again when this goes.
 pub struct Admission {
     arrival: Arrival,
-    id: ConnectionId,
     place: Place,
     rooms: Vec<Target>,
     ticket: Ticket,
@@ -164,6 +171,7 @@ impl Engine {
             ));
         }
         let ticket = Ticket {
+            id: random_connection_id(),
             engine: self.clone(),
             address,
         };
@@ -219,7 +227,6 @@ impl Engine {
                 )
             })?;
         let mut admission = Admission {
-            id: random_connection_id(),
             place,
             rooms: Vec::new(),
             ticket,
@@ -267,7 +274,7 @@ impl Engine {
         let since = std::mem::take(&mut admission.arrival.since);
         let request = std::mem::take(&mut admission.arrival.request);
         let connection = Arc::new(Connection::new(Parts {
-            id: admission.id,
+            id: admission.ticket.id,
             serial: admission.place.serial,
             user_serial: admission.place.user_serial,
             endpoint: admission.arrival.endpoint.clone(),
@@ -356,7 +363,7 @@ impl Admission {
             params: None,
             room: None,
             connection: Some(ConnectionFacts {
-                id: self.id,
+                id: self.ticket.id,
                 ip: arrival.ip,
                 endpoint: arrival.endpoint.path.as_str(),
                 age: Duration::ZERO,

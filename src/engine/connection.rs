@@ -15,7 +15,7 @@ use crate::engine::limit::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
 use crate::engine::render;
 use crate::plan::{Endpoint, Protocol};
-use crate::protocol::websocket::{Masking, encode_close};
+use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
 use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::Metrics;
@@ -264,17 +264,42 @@ impl Connection {
     }
 
     pub(super) fn close_with(&self, code: CloseCode, reason: &str, backlog: Backlog) {
-        let wire_code = crate::protocol::websocket::CloseCode::new(code.as_u16());
+        let wire_code = WireCode::new(code.as_u16());
         let Some(wire_code) = wire_code else { return };
-        let frame = encode_close(wire_code, reason, Masking::Plain);
+        self.close_frame(wire_code, reason, backlog);
+    }
+
+    fn close_frame(&self, code: WireCode, reason: &str, backlog: Backlog) {
+        let frame = encode_close(code, reason, Masking::Plain);
         let mut begun = false;
         self.with_outbox(|outbox| {
             begun = outbox.phase() == Phase::Open;
-            outbox.close(code, frame, backlog, &*self.link)
+            outbox.close(frame, backlog, &*self.link)
         });
         if begun {
-            self.metrics.closed(code.as_u16());
+            self.metrics.closed(code.get());
         }
+    }
+
+    /// Answers a ping.
+    pub fn send_control(&self, frame: &Bytes) {
+        self.send_as_is(frame);
+    }
+
+    /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
+    pub fn close_answer(&self, code: Option<WireCode>) {
+        let code = code.unwrap_or(WireCode::NORMAL);
+        self.close_frame(code, "", Backlog::Write);
+    }
+
+    /// Ends the connection for a violation of the framing.
+    pub fn close_for(&self, code: WireCode, reason: &str) {
+        self.close_frame(code, reason, Backlog::Write);
+    }
+
+    /// Whether the peer's time is over.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// How far the end has come.

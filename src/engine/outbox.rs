@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 
-use crate::protocol::CloseCode;
 
 /// The socket of a connection, as far as delivery needs it.
 pub trait Link: Send + Sync + 'static {
@@ -38,7 +37,7 @@ pub enum Phase {
     /// Not begun.
     Open,
     /// A close frame is the last that will be written.
-    Closing(CloseCode),
+    Closing,
     /// Nothing can be written any more.
     Closed,
 }
@@ -269,7 +268,6 @@ impl Outbox {
     /// been begun.
     pub fn close(
         &mut self,
-        code: CloseCode,
         frame: Bytes,
         backlog: Backlog,
         link: &dyn Link,
@@ -293,7 +291,7 @@ impl Outbox {
         }
         self.bytes += frame.len();
         self.waiting.push_back(frame);
-        self.phase = Phase::Closing(code);
+        self.phase = Phase::Closing;
         self.held = false;
         let mut done = if self.blocked {
             Written::default()
@@ -356,8 +354,7 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
     use super::{Backlog, Bounds, Link, Outbox, Phase};
-    use crate::protocol::CloseCode;
-
+    
     /// A socket that takes so many bytes a call, then blocks when there are no more.
     struct Pipe {
         takes: Mutex<Vec<usize>>,
@@ -452,7 +449,7 @@ mod tests {
             )
             .overflowed
         );
-        outbox.close(CloseCode::TooSlow, Bytes::from("!"), Backlog::Drop, &pipe);
+        outbox.close(Bytes::from("!"), Backlog::Drop, &pipe);
         *pipe.takes.lock() = vec![99];
         outbox.drain(&pipe);
         assert_eq!(
@@ -460,7 +457,7 @@ mod tests {
             b"abc!",
             "a frame that was begun is finished"
         );
-        assert_eq!(outbox.phase(), Phase::Closing(CloseCode::TooSlow));
+        assert_eq!(outbox.phase(), Phase::Closing);
     }
 
     #[test]
