@@ -1,1 +1,3 @@
 //! What was written: files to a spanned `Config`.
+
+pub mod session_file;

@@ -1,5 +1,7 @@
 //! Every kind of finding, in one list. Codes are readable, documented here, and never reused for something else.
 
+pub mod rule;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {

@@ -17,6 +17,7 @@ use crate::engine::{Engine, random_connection_id};
 use crate::plan::{Endpoint, OnTooMany, Protocol};
 use crate::protocol::{CloseCode, Frame, Object};
 use crate::rule::{ConnectionFacts, Facts};
+use crate::telemetry::HandshakeOutcome;
 use crate::vocab::{ConnectionId, Identity, Position, RoomName};
 
 /// Why a connection is refused, for a person and for a program.
@@ -31,7 +32,7 @@ pub struct Refusal {
     /// When to try again.
     pub retry_after: Option<Duration>,
     /// What the handshake metric calls it.
-    pub outcome: &'static str,
+    pub outcome: HandshakeOutcome,
 }
 
 impl Refusal {
@@ -42,7 +43,7 @@ impl Refusal {
             close: CloseCode::NotAllowed,
             message: message.into(),
             retry_after: None,
-            outcome: "forbidden",
+            outcome: HandshakeOutcome::Forbidden,
         }
     }
 
@@ -57,7 +58,7 @@ impl Refusal {
             close,
             message: message.into(),
             retry_after: Some(retry_after),
-            outcome: "limited",
+            outcome: HandshakeOutcome::Limited,
         }
     }
 
@@ -69,7 +70,7 @@ impl Refusal {
             close,
             message: message.into(),
             retry_after,
-            outcome: "unavailable",
+            outcome: HandshakeOutcome::Unavailable,
         }
     }
 }
@@ -289,7 +290,7 @@ impl Engine {
         for older in self.users.settle(&connection, limits.connections_per_user) {
             older.close(CloseCode::Replaced);
         }
-        self.metrics.connected(connection.endpoint.index);
+        self.metrics.connections[connection.endpoint.index].inc();
         let attached = Attached {
             connection,
             admission,
@@ -348,7 +349,7 @@ impl Engine {
         for hall in seats {
             self.vacate(connection, &hall);
         }
-        self.metrics.disconnected(connection.endpoint.index);
+        self.metrics.connections[connection.endpoint.index].dec();
     }
 }
 

@@ -153,7 +153,7 @@ impl Connection {
 
     /// Sends a refusal.
     pub(super) fn reject(&self, id: Option<&str>, reject: &Reject) {
-        self.metrics.rejected(reject.code.as_str());
+        self.metrics.rejects[reject.code as usize].inc();
         tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = %reject.message, cause = reject.cause, "rejected");
         self.send(&reject.to_frame(id));
     }
@@ -171,7 +171,7 @@ impl Connection {
             frames: limits.queue_frames,
         };
         let written = self.with_outbox(|outbox| outbox.push(frames, slices, &*self.link, bounds));
-        self.metrics.frames_sent(frames.len() as u64);
+        self.metrics.frames_sent.inc_by(frames.len() as u64);
         if written.overflowed {
             tracing::debug!(connection = ?self.id, user = %self.user.id, "too slow: its queue is full");
             self.close_with(
@@ -190,8 +190,17 @@ impl Connection {
             let written = act(&mut outbox);
             (written, before, (outbox.bytes(), outbox.frames()))
         };
-        self.metrics.wrote(written.calls, written.bytes);
-        self.metrics.queue_changed(before, after);
+        self.metrics.socket_writes.inc_by(written.calls);
+        self.metrics.bytes_sent.inc_by(written.bytes);
+        let gauges = [
+            (&self.metrics.queue_bytes, before.0, after.0),
+            (&self.metrics.queue_frames, before.1, after.1),
+        ];
+        for (gauge, before, after) in gauges {
+            if before != after {
+                gauge.inc_by(after as i64 - before as i64);
+            }
+        }
         if written.wake {
             self.wake();
         }
@@ -277,7 +286,7 @@ impl Connection {
             outbox.close(frame, backlog, &*self.link)
         });
         if begun {
-            self.metrics.closed(code.get());
+            self.metrics.closes.code(code.get()).inc();
         }
     }
 

@@ -259,7 +259,7 @@ fn count(engine: &Engine, says: &[Say], readers: usize) {
             Audience::Only(_) => 1,
             Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
         };
-        engine.metrics.delivered(message, reached as u64);
+        engine.metrics.messages_delivered[message].inc_by(reached as u64);
     }
 }
 

@@ -130,7 +130,12 @@ impl Limits {
                 RateKey::Server => self.spend_keyed(limit, &Key::Server),
             };
             let Some(wait) = wait else { continue };
-            self.metrics.rate_limited(limit.index, limit.dry_run);
+            let counters = &self.metrics.rate_limited[limit.index];
+            if limit.dry_run {
+                counters.dry_run.inc()
+            } else {
+                counters.refused.inc()
+            };
             if limit.dry_run {
                 tracing::info!(limit = %limit.name, "would be rate limited");
                 continue;

@@ -54,11 +54,11 @@ impl Engine {
         match rule.allows(facts) {
             Ok(true) => true,
             Ok(false) => {
-                self.metrics.rule_denied();
+                self.metrics.rule_denials.inc();
                 false
             }
             Err(failure) => {
-                self.metrics.rule_failed();
+                self.metrics.rule_failures.inc();
                 tracing::warn!(rule = rule.text(), %failure, "a rule could not be evaluated, and so denies");
                 false
             }

@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 
-
 /// The socket of a connection, as far as delivery needs it.
 pub trait Link: Send + Sync + 'static {
     /// Writes as much as the socket takes without waiting, and says how much that was.
@@ -266,12 +265,7 @@ impl Outbox {
 
     /// Makes `frame` the last one. What waits is still written, unless the connection is `hopeless`ly behind: then only what has
     /// been begun.
-    pub fn close(
-        &mut self,
-        frame: Bytes,
-        backlog: Backlog,
-        link: &dyn Link,
-    ) -> Written {
+    pub fn close(&mut self, frame: Bytes, backlog: Backlog, link: &dyn Link) -> Written {
         if self.phase != Phase::Open {
             return Written::default();
         }
@@ -354,7 +348,7 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
     use super::{Backlog, Bounds, Link, Outbox, Phase};
-    
+
     /// A socket that takes so many bytes a call, then blocks when there are no more.
     struct Pipe {
         takes: Mutex<Vec<usize>>,

@@ -246,7 +246,7 @@ impl Engine {
 
     /// The whole way.
     pub(super) fn run(self: &Arc<Self>, decoded: Decoded<'_>) -> Result<Outcome, Refused> {
-        self.metrics.received(decoded.message.index);
+        self.metrics.messages_received[decoded.message.index].inc();
         let admitted = self.admit_message(decoded)?;
         let permitted = self.permit(admitted)?;
         let valid = validate(permitted)?;
@@ -474,8 +474,7 @@ impl Engine {
         for connection in &connections {
             connection.send(&frame);
         }
-        self.metrics
-            .delivered(decoded.message.index, connections.len() as u64);
+        self.metrics.messages_delivered[decoded.message.index].inc_by(connections.len() as u64);
     }
 
     /// Does what a message that goes to no room asks for, once for each idempotency key, and answers.
@@ -714,7 +713,7 @@ impl Engine {
         match expression.evaluate(&self.facts(&valid.0)) {
             Ok(value) => Some(Cow::Owned(value.to_string())),
             Err(failure) => {
-                self.metrics.rule_failed();
+                self.metrics.rule_failures.inc();
                 tracing::warn!(message = %valid.0.decoded.message.name, %failure, "a reply could not be made");
                 Some(Cow::Borrowed("null"))
             }

@@ -96,7 +96,7 @@ impl Engine {
             Refused::TooFast(exceeded) => too_fast(&exceeded),
         });
         if let Err(reject) = &result {
-            self.metrics.rejected(reject.code.as_str());
+            self.metrics.rejects[reject.code as usize].inc();
         }
         result
     }

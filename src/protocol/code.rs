@@ -177,6 +177,26 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::Normal,
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::Unsupported,
+        Self::InvalidPayload,
+        Self::NotAllowed,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Restarting,
+        Self::Overloaded,
+        Self::TokenExpired,
+        Self::NoHeartbeat,
+        Self::TooSlow,
+        Self::Replaced,
+        Self::Disconnected,
+        Self::TooFast,
+    ];
+
     /// The number on the wire.
     pub const fn as_u16(self) -> u16 {
         match self {

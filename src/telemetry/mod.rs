@@ -1,20 +1,18 @@
-//! stub
-#![allow(missing_docs)]
-#[derive(Debug, Default)]
-pub struct Metrics;
-impl Metrics {
-    pub fn rejected(&self, _code: &'static str) {}
-    pub fn wrote(&self, _calls: u64, _bytes: u64) {}
-    pub fn read(&self, _bytes: u64) {}
-    pub fn frames_sent(&self, _n: u64) {}
-    pub fn queue_changed(&self, _before: (usize, usize), _after: (usize, usize)) {}
-    pub fn closed(&self, _code: u16) {}
-    pub fn received(&self, _message: usize) {}
-    pub fn delivered(&self, _message: usize, _n: u64) {}
-    pub fn rate_limited(&self, _limit: usize, _dry_run: bool) {}
-    pub fn rule_failed(&self) {}
-    pub fn rule_denied(&self) {}
-    pub fn connected(&self, _endpoint: usize) {}
-    pub fn disconnected(&self, _endpoint: usize) {}
-    pub fn panicked(&self) {}
-}
+//! What the server says of itself: its log, its metrics, its health.
+//!
+//! [`start_log`] is called once, at the start; [`Metrics`] is every number there is, with the names resolved beforehand, so that
+//! counting is one atomic addition; [`Health`] answers `/healthz` and `/readyz`. Nothing here knows what is counted, and nothing
+//! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
+
+mod health;
+mod log;
+mod metrics;
+mod process;
+mod redact;
+
+pub use health::{Health, HealthState};
+pub use log::{LogForm, LogStartError, start_log};
+pub use metrics::{
+    CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
+};
+pub use redact::{CREDENTIAL_NAMES, redact};

@@ -4,6 +4,10 @@
 //! [`TcpStream`], so that [`super::upgrade`] can take it out again and wait for it with `readable()`, without a buffer.
 //! It speaks HTTP/1.1 alone: only there a connection can be upgraded as a whole (RFC 9110 §7.8).
 //!
+//! This is salvo's public way: an [`Acceptor`] whose stream goes to [`TcpCoupler`]. What has to happen to a socket before its first
+//! request (a TLS handshake, a PROXY header, which names the client) belongs here too, since salvo fixes the client's address
+//! when `accept` returns; but beside the accepting, not in front of it, or one slow client would keep all others waiting.
+//!
 //! Its connections have [`RequestLimits`], and running out of file descriptors delays it but does not end it.
 
 use std::fmt;
@@ -55,12 +59,12 @@ impl Default for RequestLimits {
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}: {cause}")]
 pub struct BindError {
     /// The address that was asked for.
     pub address: SocketAddr,
     /// What the system said.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// A listening socket, as salvo wants it.
@@ -82,7 +86,7 @@ impl TcpAcceptor {
     /// The address is taken, forbidden or not ours.
     pub fn bind(address: SocketAddr, limits: RequestLimits) -> Result<Self, BindError> {
         let (listener, local_addr) =
-            listen(address).map_err(|source| BindError { address, source })?;
+            listen(address).map_err(|cause| BindError { address, cause })?;
         let holding = Holding {
             local_addr: local_addr.into(),
             http_versions: vec![Version::HTTP_11],

@@ -10,7 +10,12 @@ use crate::vocab::{Parameters, Position, RoomName};
 
 /// The address that a request counts as: the peer's, or what a trusted proxy says of it.
 pub(super) fn client_ip(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
-    let peer = request.remote_addr().clone().into_std()?.ip().to_canonical();
+    let peer = request
+        .remote_addr()
+        .clone()
+        .into_std()?
+        .ip()
+        .to_canonical();
     Some(forwarded_for(peer, request.headers(), trusted))
 }
 
@@ -23,7 +28,9 @@ fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
     let mut nearest = peer;
     let values = headers.get_all("x-forwarded-for").iter().rev();
     for value in values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',')) {
-        let Ok(address) = value.trim().parse::<IpAddr>() else { return nearest };
+        let Ok(address) = value.trim().parse::<IpAddr>() else {
+            return nearest;
+        };
         nearest = address.to_canonical();
         if !is_trusted(&nearest) {
             return nearest;
@@ -35,18 +42,31 @@ fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
 /// The query of the URL.
 pub(super) fn query(request: &mut Request) -> Parameters {
     let pairs = request.queries().flat_iter();
-    pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 /// The query without credentials and positions: what rules may see, and what is kept.
 pub(super) fn harmless(query: &Parameters, endpoint: &Endpoint) -> Parameters {
-    let secret: Vec<&str> = endpoint.auth.iter().flat_map(|mode| query_places(&mode.method)).collect();
-    query.iter().filter(|(name, _)| *name != "since" && !secret.contains(name)).collect()
+    let secret: Vec<&str> = endpoint
+        .auth
+        .iter()
+        .flat_map(|mode| query_places(&mode.method))
+        .collect();
+    query
+        .iter()
+        .filter(|(name, _)| *name != "since" && !secret.contains(name))
+        .collect()
 }
 
 fn query_places(method: &AuthMethod) -> Vec<&str> {
-    let AuthMethod::Jwt(jwt) = method else { return Vec::new() };
-    let Credential::Request(places) = &jwt.credential else { return Vec::new() };
+    let AuthMethod::Jwt(jwt) = method else {
+        return Vec::new();
+    };
+    let Credential::Request(places) = &jwt.credential else {
+        return Vec::new();
+    };
     let name = |place| match place {
         &Place::Query(ref name) => Some(&**name),
         _ => None,
@@ -58,21 +78,37 @@ fn query_places(method: &AuthMethod) -> Vec<&str> {
 ///
 /// # Errors
 /// One of them is no position.
-pub(super) fn since(query: &Parameters, rooms_max: usize) -> Result<Vec<(RoomName, Position)>, String> {
-    let values = query.iter().filter(|(name, _)| *name == "since").take(rooms_max);
+pub(super) fn since(
+    query: &Parameters,
+    rooms_max: usize,
+) -> Result<Vec<(RoomName, Position)>, String> {
+    let values = query
+        .iter()
+        .filter(|(name, _)| *name == "since")
+        .take(rooms_max);
     values
         .map(|(_, value)| {
             let shown: String = value.chars().take(128).collect();
-            Position::parse_of_room(value).map_err(|error| format!("`since={shown}` is not ROOM@EPOCH-SEQ: {error}"))
+            Position::parse_of_room(value)
+                .map_err(|error| format!("`since={shown}` is not ROOM@EPOCH-SEQ: {error}"))
         })
         .collect()
 }
 
 /// Whether the page that sent the request may; one without `Origin` is not from a browser's page.
 pub(super) fn origin_is_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    if origins.any || origins.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) {
+    let Some(origin) = headers.get(ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    if origins.any
+        || origins
+            .listed
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(origin))
+    {
         return true;
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -81,13 +117,20 @@ pub(super) fn origin_is_allowed(headers: &HeaderMap, origins: &Origins) -> bool 
 
 /// Whether an origin is a page of `host`, whose scheme a proxy may have changed (RFC 6454 §4, §6.2).
 fn is_same(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
     let port = match scheme {
         "https" => ":443",
         "http" => ":80",
         _ => return false,
     };
-    let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    let bare = |authority: &str| {
+        authority
+            .strip_suffix(port)
+            .unwrap_or(authority)
+            .to_ascii_lowercase()
+    };
     bare(authority) == bare(host)
 }
 
@@ -116,7 +159,10 @@ mod tests {
     use crate::plan::{Network, Origins};
 
     fn network(address: &str, prefix: u8) -> Network {
-        Network { address: address.parse().expect("an address"), prefix }
+        Network {
+            address: address.parse().expect("an address"),
+            prefix,
+        }
     }
 
     #[test]
@@ -130,7 +176,11 @@ mod tests {
             (network("fd00::", 8), "fd12::1", true),
             (network("fd00::", 8), "10.0.0.1", false),
         ] {
-            assert_eq!(network_of.contains(address.parse().expect("an address")), expected, "{address}");
+            assert_eq!(
+                network_of.contains(address.parse().expect("an address")),
+                expected,
+                "{address}"
+            );
         }
     }
 
@@ -164,10 +214,17 @@ mod tests {
         ] {
             assert_eq!(is_same(origin, host), same, "{origin} {host}");
         }
-        let listed = Origins { same: false, any: false, listed: vec!["https://app.example.com".into()] };
+        let listed = Origins {
+            same: false,
+            any: false,
+            listed: vec!["https://app.example.com".into()],
+        };
         let mut headers = HeaderMap::new();
         assert!(origin_is_allowed(&headers, &listed), "not a browser");
-        headers.insert("origin", HeaderValue::from_static("https://app.example.com"));
+        headers.insert(
+            "origin",
+            HeaderValue::from_static("https://app.example.com"),
+        );
         assert!(origin_is_allowed(&headers, &listed));
         headers.insert("origin", HeaderValue::from_static("https://evil.example"));
         assert!(!origin_is_allowed(&headers, &listed));

@@ -14,6 +14,7 @@ use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
 use crate::protocol::{ClientFrame, CloseCode, decode};
 use crate::rule::ConnectionFacts;
+use crate::telemetry::HandshakeOutcome;
 use crate::transport::upgrade::{UpgradeRequest, Upgraded, Upgrading, offered_subprotocols};
 use crate::transport::{Served, arrival, socket};
 use crate::vocab::{Identity, Monotonic, Parameters};
@@ -62,7 +63,7 @@ impl Handler for EndpointHandler {
         let upgrade = match UpgradeRequest::read(request) {
             Ok(upgrade) => upgrade,
             Err(refusal) => {
-                self.count("bad_request");
+                self.count(HandshakeOutcome::BadRequest);
                 refusal.write(response);
                 return;
             }
@@ -72,15 +73,23 @@ impl Handler for EndpointHandler {
             .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
         match self.judge(request, path) {
             Verdict::Admitted(admission) => {
-                self.count("accepted");
+                self.count(HandshakeOutcome::Accepted);
                 let upgrading = upgrade.accept(response, subprotocol);
                 self.spawn(upgrading, move |served, endpoint, upgraded| async move {
                     let decoder = socket::decoder(&endpoint.limits);
-                    let Upgraded { stream, already_read } = upgraded;
+                    let Upgraded {
+                        stream,
+                        already_read,
+                    } = upgraded;
                     socket::run(served.engine, admission, stream, decoder, already_read).await;
                 });
             }
-            Verdict::Awaited { ticket, pending, mode, deadline } => {
+            Verdict::Awaited {
+                ticket,
+                pending,
+                mode,
+                deadline,
+            } => {
                 let upgrading = upgrade.accept(response, subprotocol);
                 self.spawn(upgrading, move |served, endpoint, upgraded| {
                     await_first_message(served, endpoint, upgraded, ticket, pending, mode, deadline)
@@ -91,7 +100,8 @@ impl Handler for EndpointHandler {
                 if self.endpoint.reject == RejectStyle::Close {
                     let upgrading = upgrade.accept(response, subprotocol);
                     self.spawn(upgrading, move |_, endpoint, upgraded| async move {
-                        socket::refuse(upgraded.stream, &endpoint, refusal.close, &refusal.message).await;
+                        socket::refuse(upgraded.stream, &endpoint, refusal.close, &refusal.message)
+                            .await;
                     });
                 } else {
                     write(&refusal, response);
@@ -102,7 +112,7 @@ impl Handler for EndpointHandler {
 }
 
 impl EndpointHandler {
-    fn count(&self, outcome: &'static str) {
+    fn count(&self, outcome: HandshakeOutcome) {
         self.served.engine.metrics().handshake(outcome);
     }
 
@@ -117,30 +127,65 @@ impl EndpointHandler {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
         if !arrival::origin_is_allowed(request.headers(), &endpoint.origins) {
             tracing::debug!(endpoint = %endpoint.path, origin = ?request.headers().get("origin"), "origin not allowed");
-            return Err(Refusal { outcome: "origin", ..Refusal::forbidden("pages of this origin may not connect here: see `origins`") });
+            return Err(Refusal {
+                outcome: HandshakeOutcome::Origin,
+                ..Refusal::forbidden("pages of this origin may not connect here: see `origins`")
+            });
         }
         let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
             .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
         let ticket = engine.knock(endpoint, ip)?;
         let query = arrival::query(request);
-        let since = arrival::since(&query, endpoint.limits.rooms_per_connection)
-            .map_err(|message| Refusal { status: 400, outcome: "bad_request", ..Refusal::forbidden(message) })?;
+        let since =
+            arrival::since(&query, endpoint.limits.rooms_per_connection).map_err(|message| {
+                Refusal {
+                    status: 400,
+                    outcome: HandshakeOutcome::BadRequest,
+                    ..Refusal::forbidden(message)
+                }
+            })?;
         let headers: Vec<(&str, &str)> = request
             .headers()
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
             .collect();
         let subprotocols: Vec<&str> = offered_subprotocols(request).collect();
-        let connection = ConnectionFacts { id: ticket.id(), ip, endpoint: endpoint.path.as_str(), age: Duration::ZERO };
-        let handshake = Handshake { path: &path, query: &query, headers: &headers, subprotocols: &subprotocols, connection };
-        let outcome = self.served.authenticator.identify(&endpoint.auth, &handshake);
-        let pending = Pending { request: RequestFacts { query: arrival::harmless(&query, endpoint), path }, ip, since };
+        let connection = ConnectionFacts {
+            id: ticket.id(),
+            ip,
+            endpoint: endpoint.path.as_str(),
+            age: Duration::ZERO,
+        };
+        let handshake = Handshake {
+            path: &path,
+            query: &query,
+            headers: &headers,
+            subprotocols: &subprotocols,
+            connection,
+        };
+        let outcome = self
+            .served
+            .authenticator
+            .identify(&endpoint.auth, &handshake);
+        let pending = Pending {
+            request: RequestFacts {
+                query: arrival::harmless(&query, endpoint),
+                path,
+            },
+            ip,
+            since,
+        };
         match outcome {
             Outcome::Identified(identity, _) => {
                 let arrival = pending.arrival(endpoint.clone(), identity);
                 Ok(Verdict::Admitted(engine.admit(ticket, arrival)?))
             }
-            Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited { ticket, pending, mode, deadline }),
+            Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited {
+                ticket,
+                pending,
+                mode,
+                deadline,
+            }),
             Outcome::Refused(error) => Err(unauthenticated(&error, endpoint, ip)),
         }
     }
@@ -165,7 +210,13 @@ impl EndpointHandler {
 
 impl Pending {
     fn arrival(self, endpoint: Arc<Endpoint>, identity: Identity) -> Arrival {
-        Arrival { endpoint, request: self.request, ip: self.ip, identity, since: self.since }
+        Arrival {
+            endpoint,
+            request: self.request,
+            ip: self.ip,
+            identity,
+            since: self.since,
+        }
     }
 }
 
@@ -179,36 +230,47 @@ async fn await_first_message(
     deadline: Monotonic,
 ) {
     let metrics = served.engine.metrics().clone();
-    let Upgraded { stream, already_read } = upgraded;
+    let Upgraded {
+        stream,
+        already_read,
+    } = upgraded;
     let mut decoder = socket::decoder(&endpoint.limits);
     let wait = deadline.since(served.engine.clock().monotonic());
     let first = socket::first_message(&stream, &mut decoder, already_read.to_vec());
     let (text, rest) = match tokio::time::timeout(wait, first).await {
         Ok(Ok(first)) => first,
         Ok(Err(code)) => {
-            metrics.handshake("unauthenticated");
+            metrics.handshake(HandshakeOutcome::Unauthenticated);
             return socket::refuse(stream, &endpoint, code, code.reason()).await;
         }
         Err(_) => {
-            metrics.handshake("timeout");
-            return socket::refuse(stream, &endpoint, CloseCode::NotAllowed, "the first message, a token, did not come in time").await;
+            metrics.handshake(HandshakeOutcome::Timeout);
+            return socket::refuse(
+                stream,
+                &endpoint,
+                CloseCode::NotAllowed,
+                "the first message, a token, did not come in time",
+            )
+            .await;
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
         Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&mode, &token),
         _ => {
-            metrics.handshake("unauthenticated");
+            metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
             return socket::refuse(stream, &endpoint, CloseCode::NotAllowed, reason).await;
         }
     };
     let admission = match identity {
-        Ok(identity) => served.engine.admit(ticket, pending.arrival(endpoint.clone(), identity)),
+        Ok(identity) => served
+            .engine
+            .admit(ticket, pending.arrival(endpoint.clone(), identity)),
         Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
     };
     match admission {
         Ok(admission) => {
-            metrics.handshake("accepted");
+            metrics.handshake(HandshakeOutcome::Accepted);
             socket::run(served.engine, admission, stream, decoder, rest).await;
         }
         Err(refusal) => {
@@ -226,7 +288,7 @@ fn unauthenticated(error: &AuthError, endpoint: &Endpoint, ip: IpAddr) -> Refusa
             close: CloseCode::NotAllowed,
             message: error.to_string().into(),
             retry_after: None,
-            outcome: "unauthenticated",
+            outcome: HandshakeOutcome::Unauthenticated,
         },
         RefusalKind::Unavailable => Refusal::unavailable(error.to_string(), CloseCode::Internal),
     }
@@ -237,7 +299,10 @@ fn write(refusal: &Refusal, response: &mut Response) {
     response.status_code(status);
     if let Some(wait) = refusal.retry_after {
         let seconds = wait.as_millis().div_ceil(1000).max(1);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+        response.headers_mut().insert(
+            RETRY_AFTER,
+            HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)),
+        );
     }
     response.render(Text::Plain(refusal.message.clone().into_owned()));
 }

@@ -45,10 +45,14 @@ impl Handler for OperationHandler {
                 if !state.is_ready() {
                     response.status_code(StatusCode::SERVICE_UNAVAILABLE);
                 }
-                response.render(Text::Plain(format!("{state}\n")));
+                response.render(Text::Plain(format!("{}\n", state.as_str())));
             }
             Operation::Metrics { for_all } => {
-                let peer = request.remote_addr().clone().into_std().map(|peer| peer.ip());
+                let peer = request
+                    .remote_addr()
+                    .clone()
+                    .into_std()
+                    .map(|peer| peer.ip());
                 if !for_all && !peer.is_some_and(|ip: IpAddr| ip.to_canonical().is_loopback()) {
                     response.status_code(StatusCode::FORBIDDEN);
                     response.render(Text::Plain("metrics are for this machine: a listener with `serve: [metrics]` gives them to others\n"));
@@ -64,19 +68,15 @@ impl OperationHandler {
     fn metrics(&self, response: &mut Response) {
         let engine = &self.served.engine;
         let metrics = engine.metrics();
-        metrics.set_rooms(engine.rooms());
-        metrics.set_users(engine.users());
-        metrics.set_stored_bytes(engine.stored_bytes());
-        metrics.set_rate_limit_keys(engine.rate_limit_keys());
-        match metrics.encode() {
-            Ok(text) => {
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::telemetry::CONTENT_TYPE));
-                let _ = response.write_body(text);
-            }
-            Err(error) => {
-                tracing::error!(%error, "metrics could not be written");
-                response.status_code(StatusCode::INTERNAL_SERVER_ERROR);
-            }
-        }
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.rooms.set(count(engine.rooms()));
+        metrics.users.set(count(engine.users()));
+        metrics.store_bytes.set(count(engine.stored_bytes()));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(crate::telemetry::CONTENT_TYPE),
+        );
+        let _ = response.write_body(metrics.encode());
     }
 }

@@ -151,20 +151,25 @@ impl Session {
     /// A panic is our fault, and this connection's alone.
     fn take_safely(&mut self, bytes: &mut [u8]) {
         if catch_unwind(AssertUnwindSafe(|| self.take(bytes))).is_err() {
-            self.engine.metrics().panicked();
+            self.engine.metrics().panics.inc();
             self.attached.connection.close(CloseCode::Internal);
         }
     }
 
     fn take(&mut self, bytes: &mut [u8]) {
-        let connection = &self.attached.connection;
-        self.engine.metrics().read(bytes.len() as u64);
+        let connection = self.attached.connection.clone();
+        let connection = &connection;
+        self.engine
+            .metrics()
+            .bytes_received
+            .inc_by(bytes.len() as u64);
         self.engine.heard(connection);
         connection.hold();
         let mut input = Input::new(bytes);
         loop {
             if connection.phase() != Phase::Open {
-                break self.peer_closed |= self.skip_to_close(&mut input);
+                self.peer_closed |= self.skip_to_close(&mut input);
+                break;
             }
             match self.decoder.next(&mut input) {
                 Ok(Some(Event::Text(text))) => self.engine.receive_text(connection, text),
@@ -225,10 +230,7 @@ pub(super) async fn first_message(
                 }
             }
         }
-        stream
-            .readable()
-            .await
-            .map_err(|_| CloseCode::Normal)?;
+        stream.readable().await.map_err(|_| CloseCode::Normal)?;
         already_read = SCRATCH.with_borrow_mut(|scratch| match stream.try_read(scratch) {
             Ok(0) => Err(CloseCode::Normal),
             Ok(len) => Ok(scratch[..len].to_vec()),
@@ -244,7 +246,10 @@ pub(super) async fn refuse(stream: TcpStream, endpoint: &Endpoint, code: CloseCo
         return;
     };
     let frame = encode_close(code, reason, Masking::Plain);
-    let timeout = endpoint.heartbeat.timeout.min(std::time::Duration::from_secs(5));
+    let timeout = endpoint
+        .heartbeat
+        .timeout
+        .min(std::time::Duration::from_secs(5));
     let farewell = async {
         let mut written = 0;
         while written < frame.len() {

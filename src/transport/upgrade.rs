@@ -70,7 +70,7 @@ pub struct Upgraded {
 pub enum UpgradeError {
     /// The client was gone before it had the answer.
     #[error("the connection ended within the handshake: {0}")]
-    Ended(#[source] hyper::Error),
+    Ended(hyper::Error),
     /// The request came through another acceptor than [`super::acceptor::TcpAcceptor`].
     #[error("the upgraded connection is not a plain TCP stream")]
     NotTcp,

@@ -24,6 +24,14 @@ impl Timestamp {
         (self.0 / 1000) as i64
     }
 
+    /// Reads a moment in RFC 3339's form, with any offset; what is finer than milliseconds is dropped.
+    ///
+    /// # Errors
+    /// The text has another form, names a day or time that does not exist, or is before 1970.
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        parse_rfc_3339(text).map(Self).ok_or(TimestampError)
+    }
+
     /// This moment plus `duration`.
     pub fn after(self, duration: Duration) -> Self {
         Self(
@@ -36,6 +44,80 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// Why a text is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a moment is written like `2026-11-22T10:00:00Z`")]
+pub struct TimestampError;
+
+fn parse_rfc_3339(text: &str) -> Option<u64> {
+    let number = |range: std::ops::Range<usize>| -> Option<u64> {
+        let digits = text.get(range)?;
+        digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| digits.parse().ok())?
+    };
+    let separators = [(4, "-"), (7, "-"), (10, "Tt "), (13, ":"), (16, ":")];
+    let separated = separators.iter().all(|(at, allowed)| {
+        text.get(*at..at + 1)
+            .is_some_and(|found| allowed.contains(found))
+    });
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let exists = (1..=12).contains(&month) && (1..=days).contains(&day) && year >= 1970;
+    if !separated || !exists || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let digits = rest.strip_prefix('.').map_or("", |fraction| {
+        let end = fraction.find(|c: char| !c.is_ascii_digit());
+        &fraction[..end.unwrap_or(fraction.len())]
+    });
+    let zone = rest
+        .strip_prefix('.')
+        .map_or(rest, |rest| &rest[digits.len()..]);
+    if rest.starts_with('.') && digits.is_empty() {
+        return None;
+    }
+    let millis: u64 = format!("{digits:0<3}")[..3].parse().ok()?;
+    let offset_minutes = parse_offset(zone)?;
+    // The inverse of `Display`: days counted in 400-year eras that begin on 1 March.
+    let shifted_year = year - u64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let (era, of_era) = (shifted_year / 400, shifted_year % 400);
+    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    let seconds = i64::try_from(seconds).ok()? - offset_minutes * 60;
+    Some(u64::try_from(seconds).ok()? * 1000 + millis)
+}
+
+/// `Z`, `+02:00` or `-05:30`, in minutes.
+fn parse_offset(zone: &str) -> Option<i64> {
+    if zone.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let number = |text: &str, max: i64| -> Option<i64> {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits
+            .then(|| text.parse().ok())?
+            .filter(|number| *number <= max)
+    };
+    Some(sign * (number(hours, 23)? * 60 + number(minutes, 59)?))
 }
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.000Z`.
@@ -189,6 +271,31 @@ mod tests {
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn timestamps_are_read_from_rfc_3339() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29t00:00:00.5z", Some(951_782_400_500)),
+            ("2026-11-22T10:00:00.123456Z", Some(1_795_341_600_123)),
+            ("2026-11-22T12:00:00.123+02:00", Some(1_795_341_600_123)),
+            ("2026-11-22 04:30:00.123-05:30", Some(1_795_341_600_123)),
+            ("2026-02-29T00:00:00Z", None),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-11-22T24:00:00Z", None),
+            ("2026-11-22T10:00:00", None),
+            ("2026-11-22T10:00:00.Z", None),
+            ("2026-11-22T10:00:00+2:00", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("2026-11-22", None),
+            ("", None),
+            ("ä026-11-22T10:00:00Z", None),
+        ] {
+            let read = Timestamp::parse(text).ok().map(Timestamp::as_millis);
+            assert_eq!(read, millis, "{text}");
         }
     }
 

@@ -13,6 +13,9 @@ pub struct UserId(Arc<str>);
 pub struct UserIdError;
 
 impl UserId {
+    /// How the ids of users without a credential begin, and no others.
+    pub const ANONYMOUS_PREFIX: &str = "anon:";
+
     /// Reads a user id.
     ///
     /// # Errors
@@ -27,6 +30,11 @@ impl UserId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is the id of a user without a credential.
+    pub fn is_anonymous(&self) -> bool {
+        self.0.starts_with(Self::ANONYMOUS_PREFIX)
     }
 }
 

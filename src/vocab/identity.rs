@@ -27,3 +27,8 @@ pub struct Identity {
     /// When the connection has to end, leeway included.
     pub expires_at: Option<Timestamp>,
 }
+
+/// Whether `text` can be a [`User::username`]: 1–256 bytes without control characters, since it goes into frames and lines.
+pub fn is_username(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+}

@@ -10,9 +10,9 @@ mod position;
 mod quantity;
 mod secret;
 
-pub use clock::{Clock, Monotonic, SystemClock, Timestamp, VirtualClock};
+pub use clock::{Clock, Monotonic, SystemClock, Timestamp, TimestampError, VirtualClock};
 pub use id::{ConnectionId, MessageId, UserId, UserIdError};
-pub use identity::{Identity, User};
+pub use identity::{Identity, User, is_username};
 pub use name::{
     MessageName, NameError, Parameters, Pattern, PatternError, RoomName, SYSTEM_TYPES, Segment,
 };

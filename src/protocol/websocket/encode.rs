@@ -1,5 +1,6 @@
 //! From messages to bytes (RFC 6455 §5.2, §6.1): header and payload side by side in one allocation, to be shared by all readers.
 
+use std::fmt;
 use std::io;
 
 use bytes::Bytes;
@@ -61,7 +62,6 @@ fn encode(opcode: Opcode, payload: &[u8], masking: Masking) -> Bytes {
 /// the header, whose length depends on the payload's, is put in front at the end (RFC 6455 §5.2).
 ///
 /// What is written has to be UTF-8 in the end (RFC 6455 §5.6).
-#[derive(Debug)]
 pub struct FrameWriter {
     bytes: Vec<u8>,
 }
@@ -94,6 +94,14 @@ impl FrameWriter {
         let start = PLAIN_HEADER_BYTES_MAX - header.len();
         self.bytes[start..PLAIN_HEADER_BYTES_MAX].copy_from_slice(&header);
         Bytes::from(self.bytes).slice(start..)
+    }
+}
+
+impl fmt::Debug for FrameWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameWriter")
+            .field("payload_bytes", &self.payload_bytes())
+            .finish()
     }
 }
 

@@ -81,7 +81,6 @@ impl fmt::Debug for Input<'_> {
 ///
 /// It holds nothing on the heap unless a frame or a message has come in part; that is freed by the call to [`Decoder::next`]
 /// after the one that completed it.
-#[derive(Debug)]
 pub struct Decoder {
     partial: Option<Box<Partial>>,
     limits: Limits,
@@ -318,6 +317,17 @@ impl Decoder {
 
     fn partial(&mut self) -> &mut Partial {
         self.partial.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("role", &self.role)
+            .field("limits", &self.limits)
+            .field("state", &self.state)
+            .field("buffered_bytes", &self.buffered_bytes())
+            .finish()
     }
 }
 

@@ -6,7 +6,7 @@ use super::utf8::TextSoFar;
 use super::violation::Violation;
 
 /// The parts that wait for the rest.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Partial {
     head: [u8; HEADER_BYTES_MAX],
     head_len: u8,
@@ -18,7 +18,7 @@ pub(super) struct Partial {
 }
 
 /// Which of the parts has been handed out and can be freed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Default)]
 enum Complete {
     #[default]
     Nothing,
@@ -27,21 +27,19 @@ enum Complete {
 }
 
 /// A frame whose payload has not all come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct FrameSoFar {
     pub(super) header: Header,
     pub(super) received: u64,
 }
 
 /// A message whose last byte has not come.
-#[derive(Debug)]
 pub(super) struct MessageSoFar {
     pub(super) body: Body,
     /// Frames that have come whole.
     pub(super) fragments: u32,
 }
 
-#[derive(Debug)]
 pub(super) enum Body {
     Text(TextSoFar),
     Binary(Vec<u8>),

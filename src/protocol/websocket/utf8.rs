@@ -3,7 +3,7 @@
 use super::violation::Violation;
 
 /// A text so far, and the start of a character that the last piece cut through.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct TextSoFar {
     text: String,
     cut: [u8; 4],

@@ -1,0 +1,211 @@
+//! From a credential to an identity: tokens, sessions, anonymous users; and the keys of the HTTP API.
+//!
+//! An [`Authenticator`] is made from the Plan's auth modes. It does not know HTTP: `transport` shows it a [`Request`]. It never
+//! calls the network, and no error or log line of it holds a credential. Files of sessions are read by
+//! [`Authenticator::watch_sessions`], away from handshakes.
+
+mod anonymous;
+mod api_key;
+mod error;
+mod jwt;
+mod mint;
+mod request;
+mod session;
+mod strict_json;
+#[cfg(test)]
+mod tests;
+
+pub use api_key::{authorize_api, may_use_room};
+pub use error::{AuthError, RefusalKind};
+pub use mint::{Mint, MintError, mint};
+pub use request::{Request, SUBPROTOCOL};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::jwt::Verifier;
+use crate::auth::session::SessionFile;
+use crate::plan::{AuthMethod, AuthMode, Credential, Place};
+use crate::vocab::{Clock, Identity, Monotonic};
+
+/// Turns credentials into identities, for all auth modes of a Plan.
+pub struct Authenticator {
+    modes: Vec<Ready>,
+    clock: Arc<dyn Clock>,
+    random: fn() -> u64,
+}
+
+/// An auth mode with what it needs beside the Plan.
+struct Ready {
+    mode: Arc<AuthMode>,
+    state: State,
+}
+
+enum State {
+    Nothing,
+    Key(Verifier),
+    Sessions(SessionFile),
+}
+
+/// What a handshake comes to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Somebody, and the subprotocol to select where one is.
+    Identified(Identity, Option<&'static str>),
+    /// The first frame has to bring the token: hand it to [`Authenticator::identify_token`].
+    AwaitFirstMessage {
+        /// The mode that takes it.
+        mode: Arc<AuthMode>,
+        /// Until when.
+        deadline: Monotonic,
+    },
+    /// Nobody.
+    Refused(AuthError),
+}
+
+impl Authenticator {
+    /// Makes ready `modes`, a Plan's [`auth`](crate::plan::Plan::auth), and reads their files of sessions for the first time;
+    /// `random` yields the ids of anonymous users.
+    pub fn new(modes: &[Arc<AuthMode>], clock: Arc<dyn Clock>, random: fn() -> u64) -> Self {
+        let ready = |mode: &Arc<AuthMode>| Ready {
+            mode: mode.clone(),
+            state: match &mode.method {
+                AuthMethod::Anonymous { .. } => State::Nothing,
+                AuthMethod::Jwt(jwt) => State::Key(Verifier::new(jwt)),
+                AuthMethod::Session(_) => State::Sessions(SessionFile::default()),
+            },
+        };
+        let authenticator = Self {
+            modes: modes.iter().map(ready).collect(),
+            clock,
+            random,
+        };
+        authenticator.refresh_sessions();
+        authenticator
+    }
+
+    /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always
+    /// is, and one that waits for the first message is reached where none before it found anything.
+    pub fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Outcome {
+        for mode in modes {
+            match self.try_mode(mode, request) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return outcome,
+                Err(error) => return Outcome::Refused(error),
+            }
+        }
+        Outcome::Refused(AuthError::Missing {
+            places: places_in_words(modes),
+        })
+    }
+
+    /// Whose token it is: for first messages, and for fresh tokens on a living connection.
+    ///
+    /// # Errors
+    /// The token is not good, or the mode takes none.
+    pub fn identify_token(&self, mode: &AuthMode, token: &str) -> Result<Identity, AuthError> {
+        match (&mode.method, &self.ready(mode).state) {
+            (AuthMethod::Jwt(jwt), State::Key(key)) => key.verify(jwt, token, self.clock.now()),
+            _ => Err(AuthError::NoTokens),
+        }
+    }
+
+    /// Looks at the files of sessions and reads those that changed; does nothing within a second of the last look. Blocks.
+    pub fn refresh_sessions(&self) {
+        for ready in &self.modes {
+            if let (AuthMethod::Session(session), State::Sessions(file)) =
+                (&ready.mode.method, &ready.state)
+            {
+                file.refresh(&session.file, self.clock.monotonic());
+            }
+        }
+    }
+
+    /// Keeps the sessions fresh as long as it runs; ends at once where no mode has a file of sessions.
+    pub async fn watch_sessions(self: Arc<Self>) {
+        let any = |ready: &Ready| matches!(ready.state, State::Sessions(_));
+        while self.modes.iter().any(any) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let this = self.clone();
+            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_sessions()).await {
+                tracing::error!(%fault, "reading sessions failed");
+            }
+        }
+    }
+
+    /// What `mode` makes of the request; nothing where its credential is not there.
+    fn try_mode(
+        &self,
+        mode: &Arc<AuthMode>,
+        request: &Request<'_>,
+    ) -> Result<Option<Outcome>, AuthError> {
+        let identity = match &mode.method {
+            AuthMethod::Anonymous { user_id, username } => {
+                let templates = (user_id.as_ref(), username.as_ref());
+                anonymous::identify(templates, request, self.clock.now(), self.random)?
+            }
+            AuthMethod::Jwt(jwt) => match &jwt.credential {
+                Credential::FirstMessage(within) => {
+                    return Ok(Some(Outcome::AwaitFirstMessage {
+                        mode: mode.clone(),
+                        deadline: self.clock.monotonic().after(*within),
+                    }));
+                }
+                Credential::Request(places) => match request.credential(places)? {
+                    Some(token) => self.identify_token(mode, token)?,
+                    None => return Ok(None),
+                },
+            },
+            AuthMethod::Session(session) => match request.cookie(&session.cookie) {
+                Some(cookie) => self.identify_session(mode, cookie)?,
+                None => return Ok(None),
+            },
+        };
+        let subprotocol = request.chosen_subprotocol();
+        Ok(Some(Outcome::Identified(identity, subprotocol)))
+    }
+
+    fn identify_session(&self, mode: &AuthMode, cookie: &str) -> Result<Identity, AuthError> {
+        match &self.ready(mode).state {
+            State::Sessions(file) => file.find(cookie, self.clock.now()),
+            _ => Err(AuthError::SessionsUnavailable),
+        }
+    }
+
+    fn ready(&self, mode: &AuthMode) -> &Ready {
+        // A mode's index is its place in the list that `new` was given.
+        &self.modes[mode.index]
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.modes.iter().map(|ready| &*ready.mode.name).collect();
+        f.debug_tuple("Authenticator").field(&names).finish()
+    }
+}
+
+fn places_in_words(modes: &[Arc<AuthMode>]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for mode in modes {
+        let places: &[Place] = match &mode.method {
+            AuthMethod::Jwt(jwt) => match &jwt.credential {
+                Credential::Request(places) => places,
+                Credential::FirstMessage(_) => &[],
+            },
+            AuthMethod::Session(session) => &[Place::Cookie(session.cookie.clone())],
+            AuthMethod::Anonymous { .. } => &[],
+        };
+        for word in places.iter().map(request::words) {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+    }
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,165 @@
+//! Sessions from a file: the one place in `auth` that does IO.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{collections::HashMap, fmt};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::auth::AuthError;
+use crate::config::session_file::{SessionFileError, read_session_file};
+use crate::vocab::{Identity, Monotonic, Timestamp};
+
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+type Sessions = Arc<HashMap<String, Identity>>;
+
+/// The sessions of one auth mode; the last good version of the file.
+#[derive(Default)]
+pub(super) struct SessionFile {
+    sessions: RwLock<Option<Sessions>>,
+    looked: Mutex<Looked>,
+}
+
+/// What was seen when the file was last looked at.
+#[derive(Default)]
+struct Looked {
+    at: Option<Monotonic>,
+    version: Option<Result<Version, FileError>>,
+}
+
+/// What tells one version of a file from the next, without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version {
+    modified: SystemTime,
+    bytes: u64,
+}
+
+/// Why a file of sessions cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum FileError {
+    #[error("it cannot be read: {0}")]
+    Read(std::io::ErrorKind),
+    #[error("it is larger than 16 MiB")]
+    TooLarge,
+    #[error(transparent)]
+    Content(#[from] SessionFileError),
+}
+
+impl fmt::Debug for SessionFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionFile(…)")
+    }
+}
+
+impl SessionFile {
+    /// The session of a cookie's value, at the moment `now`.
+    pub(super) fn find(&self, cookie: &str, now: Timestamp) -> Result<Identity, AuthError> {
+        let sessions = self.sessions.read().clone();
+        let sessions = sessions.ok_or(AuthError::SessionsUnavailable)?;
+        let session = sessions.get(cookie).ok_or(AuthError::SessionUnknown)?;
+        if session.expires_at.is_some_and(|ends| now >= ends) {
+            return Err(AuthError::SessionExpired);
+        }
+        Ok(session.clone())
+    }
+
+    /// Reads the file where it has changed since it was last looked at, a second ago or longer. Blocks.
+    pub(super) fn refresh(&self, path: &Path, now: Monotonic) {
+        let mut looked = self.looked.lock();
+        if looked.at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
+            return;
+        }
+        looked.at = Some(now);
+        let version = version(path);
+        if looked.version.as_ref() == Some(&version) {
+            return;
+        }
+        looked.version = Some(version.clone());
+        match version.and_then(|_| read(path)) {
+            Ok(sessions) => {
+                let count = sessions.len();
+                *self.sessions.write() = Some(Arc::new(sessions));
+                tracing::info!(file = %path.display(), sessions = count, "sessions read");
+            }
+            Err(error) => {
+                let kept = self.sessions.read().is_some();
+                tracing::warn!(file = %path.display(), %error, kept, "the file of sessions cannot be used");
+            }
+        }
+    }
+}
+
+fn version(path: &Path) -> Result<Version, FileError> {
+    let meta = std::fs::metadata(path).map_err(|error| FileError::Read(error.kind()))?;
+    let modified = meta
+        .modified()
+        .map_err(|error| FileError::Read(error.kind()))?;
+    Ok(Version {
+        modified,
+        bytes: meta.len(),
+    })
+}
+
+fn read(path: &Path) -> Result<HashMap<String, Identity>, FileError> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| FileError::Read(error.kind()))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge);
+    }
+    Ok(read_session_file(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SessionFile;
+    use crate::auth::AuthError;
+    use crate::vocab::{Monotonic, Timestamp};
+    use std::time::Duration;
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sessions.yaml");
+        let file = SessionFile::default();
+        let noon = Timestamp::parse("2026-11-22T12:00:00Z").expect("a moment");
+        let user = |cookie| {
+            let found = file.find(cookie, noon);
+            found.map(|identity| identity.user.id.to_string())
+        };
+        let mut clock = Monotonic::default();
+        let mut look = |seconds| {
+            clock = clock.after(Duration::from_secs(seconds));
+            file.refresh(&path, clock);
+        };
+        let write = |text| std::fs::write(&path, text).expect("writes");
+
+        look(0);
+        assert_eq!(user("a"), Err(AuthError::SessionsUnavailable));
+        write("a: {user_id: ann}");
+        look(0);
+        assert_eq!(user("a"), Err(AuthError::SessionsUnavailable), "too soon");
+        look(1);
+        assert_eq!(user("a"), Ok("ann".into()));
+        assert_eq!(user("b"), Err(AuthError::SessionUnknown));
+        write("broken: [");
+        look(1);
+        assert_eq!(user("a"), Ok("ann".into()));
+        write(
+            "b: {user_id: ben, expires_at: 2026-11-22T12:00:00Z}\nc: {user_id: eve, expires_at: 2026-11-22T12:00:01Z}",
+        );
+        look(1);
+        assert_eq!(user("a"), Err(AuthError::SessionUnknown));
+        assert_eq!(user("b"), Err(AuthError::SessionExpired));
+        assert_eq!(user("c"), Ok("eve".into()));
+        std::fs::remove_file(&path).expect("removes");
+        look(1);
+        assert_eq!(user("c"), Ok("eve".into()));
+    }
+}
