@@ -1,7 +1,7 @@
 //! trunkline: a realtime channel server that is declared, not programmed.
 //!
 //! A YAML file names endpoints, rooms, auth modes, rate limits and message types; [`config`] reads it, [`plan`] says what it
-//! means, [`server`] runs it. ARCHITECTURE.md has the map; `tests/house.rs` enforces which folder may import which.
+//! means, [`server`] runs it. ARCHITECTURE.md has the map; `tests/all/house.rs` enforces which folder may import which.
 
 pub mod auth;
 pub mod broker;

@@ -26,7 +26,7 @@ install_debian() {
         printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null && $root chmod +x $policy
     fi
     quietly $root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-        quietly $root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" || status=1
+        quietly $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "$@" || status=1
     [ -z "$own_policy" ] || $root rm $policy
     return $status
 }
@@ -87,7 +87,8 @@ install_node() {
 }
 
 install_cargo_fuzz() {
-    cargo +nightly --version >/dev/null 2>&1 || missing "no nightly toolchain for cargo-fuzz" || return
+    cargo +nightly --version >/dev/null 2>&1 || quietly rustup toolchain install nightly --profile minimal ||
+        missing "cargo-fuzz needs the nightly toolchain, and rustup could not install it" || return
     cargo fuzz --version >/dev/null 2>&1 && return
     quietly cargo install --locked cargo-fuzz || missing "cargo could not install cargo-fuzz"
 }
