@@ -13,7 +13,7 @@ use crate::vocab::User;
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
-    /// One of PROTOCOL.md's JSON objects.
+    /// One of the JSON objects of docs/protocol.md.
     Json,
     /// Anything: it came from, or goes to, an endpoint that does not speak JSON.
     Raw,

@@ -133,6 +133,10 @@ impl ApiHandler {
                 }
                 engine.publish_to_room(room.as_str(), publication)
             }
+            Publish::ToUser if !key.rooms.is_empty() => Err(Reject::new(
+                RejectCode::Forbidden,
+                "this key is for rooms alone: one without `rooms` may publish to users",
+            )),
             Publish::ToUser => {
                 let user = UserId::parse(&target)
                     .map_err(|error| Reject::new(RejectCode::BadFrame, error.to_string()))?;

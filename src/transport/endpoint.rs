@@ -9,11 +9,11 @@ use salvo::http::{StatusCode, StatusError};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
+use crate::auth::ConnectionFacts;
 use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
 use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
 use crate::protocol::{ClientFrame, CloseCode, decode};
-use crate::rule::ConnectionFacts;
 use crate::telemetry::HandshakeOutcome;
 use crate::transport::upgrade::{UpgradeRequest, Upgraded, Upgrading, offered_subprotocols};
 use crate::transport::{Served, arrival, socket};

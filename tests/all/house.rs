@@ -18,7 +18,7 @@ const TABLE: [(&str, Imports); 21] = [
         "plan",
         Imports::These(&["config", "rule", "schema", "diag", "vocab"]),
     ),
-    ("room", Imports::These(&["plan", "vocab"])),
+    ("room", Imports::These(&["plan", "protocol", "vocab"])),
     ("store", Imports::These(&["plan", "vocab", "telemetry"])),
     (
         "broker",
@@ -30,7 +30,15 @@ const TABLE: [(&str, Imports); 21] = [
     ),
     (
         "auth",
-        Imports::These(&["webhook", "store", "plan", "rule", "vocab", "telemetry"]),
+        Imports::These(&[
+            "config",
+            "webhook",
+            "store",
+            "plan",
+            "rule",
+            "vocab",
+            "telemetry",
+        ]),
     ),
     (
         "engine",
