@@ -24,7 +24,9 @@ const NAMES: [&str; 11] = [
     "now",
 ];
 
-const USER_FIELDS: [(&str, fn(Who) -> Fact); 4] = [
+type OfWhom = fn(Who) -> Fact;
+
+const USER_FIELDS: [(&str, OfWhom); 4] = [
     ("id", Fact::Id),
     ("username", Fact::Username),
     ("authenticated", Fact::Authenticated),
@@ -211,14 +213,13 @@ impl Check<'_> {
         if fact == "query" {
             return Some((Node::Parameter(Source::Query, name.into()), Kind::Text));
         }
-        let fields = self.known.fields(fact);
+        let known = self.known;
+        let fields = known.fields(fact);
         let source = self.source(of);
         if fields.is_empty() && source.is_none() {
             return None;
         }
         if !fields.contains(&name) {
-            let fields = fields.into_iter().map(str::to_owned).collect::<Vec<_>>();
-            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
             return Some(self.no_field(fact, name, at, &fields));
         }
         if let Some(source) = source {
