@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diag::catalogue::rule::{
     BAD_PATTERN, SYNTAX, TOO_COMPLEX, TYPE_MISMATCH, UNKNOWN_FUNCTION,
 };
-use crate::rule::check::name::nearest;
+use crate::diag::nearest;
 use crate::rule::check::{Check, Checked};
 use crate::rule::kind::Kind;
 use crate::rule::node::{Aim, Conversion, Loop, Node, Search};

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::diag::catalogue::rule::{TYPE_MISMATCH, UNAVAILABLE_HERE, UNKNOWN_FIELD, UNKNOWN_NAME};
+use crate::diag::nearest;
 use crate::rule::Known;
 use crate::rule::check::{Check, Checked};
 use crate::rule::kind::Kind;
@@ -298,14 +299,4 @@ fn written(tree: &Tree) -> String {
         tree::Kind::Field { of, name, .. } => format!("{}.{name}", written(of)),
         _ => "this".to_owned(),
     }
-}
-
-/// The name that was probably meant.
-pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let reach = (name.chars().count() / 3).clamp(1, 3);
-    names
-        .map(|other| (strsim::damerau_levenshtein(name, other), other))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
 }
