@@ -100,14 +100,13 @@ impl Template {
 
     /// The text with `placeholder` for each expression: to see which pattern a room's name will follow.
     pub fn with_placeholder(&self, placeholder: &str) -> String {
-        let mut text = String::new();
-        for part in &self.parts {
-            text.push_str(match part {
+        self.parts
+            .iter()
+            .map(|part| match part {
                 Part::Text(text) => text,
                 Part::Value(_) => placeholder,
-            });
-        }
-        text
+            })
+            .collect()
     }
 
     /// The template as it was written.
