@@ -61,3 +61,6 @@ impl Plan {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

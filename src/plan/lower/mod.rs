@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Files, Read, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
+use crate::diag::catalogue::schema as schema_codes;
 use crate::diag::{Code, Diagnostic, Severity, Span};
 use crate::plan::{Message, Plan, RateLimit};
 use crate::vocab::ByteSize;
@@ -44,6 +45,11 @@ pub fn build(read: &Read, files: &dyn Files) -> Outcome {
     let mut lowering = Lowering::new(&read.config, files);
     let plan = lowering.run();
     let mut findings = read.findings.clone();
+    let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
+    let missing = &schema_codes::UNRESOLVED_REFERENCE;
+    lowering
+        .findings
+        .retain(|finding| finding.code != missing || !told.contains(&finding.span));
     findings.append(&mut lowering.findings);
     findings.sort_by(|one, two| {
         let key = |finding: &Diagnostic| (finding.span, finding.code.slug);

@@ -33,7 +33,7 @@ impl Cache {
     pub(super) fn new(documents: &[Document]) -> Self {
         let values = documents
             .iter()
-            .map(|document| (document.uri.clone(), Value::clone(&document.json.value)));
+            .map(|document| (document.name.clone(), Value::clone(&document.json.value)));
         Self {
             documents: Documents::new(values),
             compiled: HashMap::new(),
@@ -53,7 +53,7 @@ impl Lowering<'_> {
                     return compiled.clone();
                 }
                 let document = self.config.documents.get(id.index())?;
-                (&document.json.value, &document.uri)
+                (&document.json.value, &document.name)
             }
         };
         let compiled = Schema::compile(Value::clone(value), base, &self.schemas.documents);
@@ -75,12 +75,12 @@ impl Lowering<'_> {
     }
 
     fn schema_problem(&self, problem: SchemaProblem, source: &SchemaSource) -> Diagnostic {
-        let by_uri = |uri: &String| {
+        let by_name = |name: &String| {
             let mut documents = self.config.documents.iter();
-            documents.find(|document| document.uri == *uri)
+            documents.find(|document| document.name == *name)
         };
         let document = match (&problem.document, &source.schema) {
-            (Some(uri), _) => by_uri(uri),
+            (Some(name), _) => by_name(name),
             (None, Written::Document(id)) => self.config.documents.get(id.index()),
             (None, _) => None,
         };
