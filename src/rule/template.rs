@@ -100,11 +100,13 @@ impl Template {
 
     /// The text with `placeholder` for each expression: to see which pattern a room's name will follow.
     pub fn with_placeholder(&self, placeholder: &str) -> String {
-        let part = |part| match part {
-            Part::Text(text) => &**text,
-            Part::Value(_) => placeholder,
-        };
-        self.parts.iter().map(part).collect()
+        self.parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text,
+                Part::Value(_) => placeholder,
+            })
+            .collect()
     }
 
     /// The template as it was written.
