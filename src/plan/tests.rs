@@ -164,3 +164,66 @@ endpoints:
   /ws/robust: {auth: guest, messages: [echo], heartbeat: {idle: 60s, kind: message}}
   /ws/notifications/{user_id}: {auth: member, auto_join: ["user:{path.user_id}"], reject: close}
 "#;
+
+/// A file of `rooms` rooms, each with types, a rule and an endpoint of its own: 20 lines for each.
+fn generated(rooms: usize) -> String {
+    let mut text = String::from(
+        "version: 1\nauth:\n  member:\n    jwt: {algorithms: [HS256], secret: \"${JWT_SECRET}\"}\n    claims: {type: object, properties: {roles: {type: array, items: {type: string}}}}\n",
+    );
+    text.push_str("messages:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  message_{n}:
+    description: Something of room {n}
+    schema:
+      type: object
+      properties:
+        text: {{type: string, maxLength: {n}000, pattern: \"^[a-z{n}]*$\"}}
+        kind: {{enum: [a, b, c{n}]}}
+      required: [kind]
+      additionalProperties: false
+    to: room
+    allow: \"!('muted_{n}' in user.claims.roles)\"
+    examples: [{{kind: a}}]
+"
+        ));
+    }
+    text.push_str("rooms:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  \"room{n}:{{room_id}}\":
+    may_join: \"user.authenticated && params.room_id != 'closed_{n}'\"
+    messages: [message_{n}]
+    history: {{messages: 100, age: 24h}}
+"
+        ));
+    }
+    text.push_str("endpoints:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  /ws/room{n}/{{room_id}}:
+    auth: member
+    auto_join: [\"room{n}:{{path.room_id}}\"]
+    limits: {{message_size: 64KiB}}
+"
+        ));
+    }
+    text
+}
+
+#[test]
+#[ignore = "measures time: run it alone, in release"]
+fn two_thousand_lines_are_checked_in_a_moment() {
+    let text = generated(100);
+    assert!(text.lines().count() >= 2000);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        let (outcome, told) = planned(&text);
+        times.push(start.elapsed());
+        assert_eq!(told, "");
+        assert!(outcome.plan.is_some());
+    }
+    let limit = std::time::Duration::from_millis(100);
+    assert!(times.iter().all(|time| *time < limit), "{times:?}");
+}
