@@ -149,7 +149,6 @@ fn a_large_file_is_read_at_once() {
     assert_eq!(read.findings, []);
     // A debug build on a busy machine: the bound is against quadratic work, `benches` know the true figure.
     assert!(taken.as_secs() < 5, "{taken:?}");
-    println!("{} lines in {taken:?}", text.lines().count());
 }
 
 #[test]
@@ -174,8 +173,83 @@ fn a_bomb_is_defused() {
     );
 }
 
+/// What is found, as `file:line:column code`.
+fn found(files: &[(&str, &str)]) -> Vec<String> {
+    let mut memory = MemoryFiles::default();
+    for (name, text) in files {
+        memory = memory.with(format!("conf/{name}"), *text);
+    }
+    let read = read(Path::new("conf/channels.yaml"), &memory, &environment()).expect("it is there");
+    read.findings
+        .iter()
+        .map(|finding| {
+            let place = read
+                .sources
+                .line_column(finding.span.source, finding.span.start);
+            let path = read.sources.get(finding.span.source).path.display();
+            format!(
+                "{path}:{}:{} {}",
+                place.line, place.column, finding.code.slug
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn places_are_exact_through_aliases_and_merges() {
+    let text = "version: 1\nendpoints:\n  /a: &a\n    auth: x\n    heartbeat: &h {idle: 5, käy: 1}\n  \
+                /b: {<<: *a, heartbeat: *h, reject: no}\n  /c: {<<: [*a, {limits: {depth: x}}]}\n";
+    assert_eq!(
+        found(&[("channels.yaml", text)]),
+        [
+            "conf/channels.yaml:5:26 config/bad-quantity",
+            "conf/channels.yaml:5:29 config/unknown-key",
+            "conf/channels.yaml:6:39 config/unknown-word",
+            "conf/channels.yaml:7:34 config/bad-number",
+        ]
+    );
+}
+
+#[test]
+fn includes_are_merged_and_stay_inside() {
+    let main =
+        "version: 1\ninclude: [rooms/*.yaml, \"deep/**/m.yaml\", \"rooms/../../out.yaml\"]\n";
+    let files = [
+        ("channels.yaml", main),
+        (
+            "rooms/a.yaml",
+            "include: [../channels.yaml, b.yaml]\nrooms: {a: {may_join: \"true\"}}\n",
+        ),
+        (
+            "rooms/b.yaml",
+            "rooms: {b: {may_join: 1, params: {x: ../schemas/x.json}}, a: {may_join: \"true\"}}\n",
+        ),
+        ("rooms/.hidden.yaml", "never read"),
+        (
+            "deep/er/still/m.yaml",
+            "messages: {m: {to: room, schema: ../../../schemas/x.json}, n: {to: room, schema: y.json}}\n",
+        ),
+        ("deep/m.yaml", "version: 3\n"),
+        ("schemas/x.json", "{\"$ref\": \"sub/z.yaml\"}"),
+        (
+            "schemas/sub/z.yaml",
+            "properties:\n  a: {$ref: missing.json}\n  b: {$ref: ../x.json}\n",
+        ),
+    ];
+    assert_eq!(
+        found(&files),
+        [
+            "conf/channels.yaml:2:43 config/outside-folder",
+            "conf/schemas/sub/z.yaml:2:13 config/unreadable-file",
+            "conf/rooms/b.yaml:1:59 config/defined-twice",
+            "conf/deep/er/still/m.yaml:1:82 config/unreadable-file",
+            "conf/deep/m.yaml:1:10 config/bad-version",
+        ]
+    );
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Bytes of a good file replaced, removed and doubled.
     #[test]
