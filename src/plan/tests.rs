@@ -1,7 +1,6 @@
 use std::path::Path;
 
-use crate::config::{DiskFiles, Environment, MemoryFiles, read};
-use crate::diag::catalogue::{plan, schema};
+use crate::config::{Environment, MemoryFiles, read};
 use crate::plan::{Outcome, build};
 
 struct Variables;
@@ -81,26 +80,6 @@ endpoints:
     rooms: ["room:{room_id}"]
     messages: [echo]
 "#;
-
-/// Every code has a folder whose file shows it; the golden runner compares how it is told.
-#[test]
-fn every_code_is_shown_by_a_file() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/diagnostics");
-    for code in plan::ALL.iter().chain(schema::ALL) {
-        let folder = root.join(code.slug.replace('/', "-"));
-        let read = read(&folder.join("channels.yaml"), &DiskFiles, &Variables);
-        let read = read.unwrap_or_else(|error| panic!("{}: {error}", code.slug));
-        assert!(
-            read.findings.is_empty(),
-            "{}: {:?}",
-            code.slug,
-            read.findings
-        );
-        let findings = build(&read, &DiskFiles).findings;
-        let shown = findings.iter().any(|finding| finding.code == *code);
-        assert!(shown, "{}: {findings:?}", code.slug);
-    }
-}
 
 #[test]
 fn what_people_write_by_hand_is_planned_without_a_finding() {

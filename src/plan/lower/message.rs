@@ -70,7 +70,17 @@ impl Lowering<'_> {
         if at == At::Endpoint {
             self.needs_no_room(&rules, &taken.name);
         }
-        self.message(index, &rules, known, at, false)
+        let before = self.findings.len();
+        let message = self.message(index, &rules, known, at, false);
+        let overrides = &taken.overrides;
+        let own = overrides.allow.is_some() || overrides.reply.is_some() || overrides.to.is_some();
+        for finding in self.findings[before..].iter_mut().filter(|_| !own) {
+            if finding.code.slug.starts_with("rule/") {
+                let label = "the type is taken here, where other names exist";
+                finding.labels.push((taken.name.span(), label.to_owned()));
+            }
+        }
+        message
     }
 
     /// The name of a message type or an announcement.
