@@ -26,7 +26,8 @@ impl Reader<'_> {
             }
             Kind::List(_) => {
                 let message = "a JSON Schema is a map, a path or `true`, and this is a list";
-                self.wrong_kind(node.span, message.to_owned());
+                let help = "several types are written `schema: {type: [string, number]}`";
+                self.wrong_kind(node.span, message.to_owned(), help);
                 return None;
             }
             _ => {

@@ -41,12 +41,16 @@ impl Reader<'_> {
     pub(super) fn text(&mut self, node: &Node, what: &str) -> Option<Text> {
         let Kind::Scalar(scalar) = &node.kind else {
             let message = format!("{what} is due here, and this is {}", node.noun());
-            self.wrong_kind(node.span, message);
+            let help = match node.kind {
+                Kind::List(_) => "write one value, without `[` and `]`",
+                _ => "write one value; a text that begins with `{` stands in quotes",
+            };
+            self.wrong_kind(node.span, message, help);
             return None;
         };
         if node.is_nothing() {
             let message = format!("{what} is due here, and there is nothing");
-            self.wrong_kind(node.span, message);
+            self.wrong_kind(node.span, message, "write it, or leave the key out");
             return None;
         }
         let text = unexpanded(scalar, self.sources.text(node.span), node.span);
@@ -87,6 +91,12 @@ impl Reader<'_> {
         let message = format!("`{text}` is not one of {}", listed(words));
         let near = nearest(text.as_str(), words.iter().copied()).filter(|_| !text.is_expanded());
         let help = match near {
+            _ if matches!(text.as_str(), "yes" | "on" | "y") && words.contains(&"true") => {
+                "write `true`".to_owned()
+            }
+            _ if matches!(text.as_str(), "no" | "off" | "n") && words.contains(&"false") => {
+                "write `false`".to_owned()
+            }
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("write {}", listed(words)),
         };
@@ -94,8 +104,8 @@ impl Reader<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn wrong_kind(&mut self, span: Span, message: String) {
-        let finding = Diagnostic::new(&codes::WRONG_KIND, span, message);
+    pub(super) fn wrong_kind(&mut self, span: Span, message: String, help: &str) {
+        let finding = Diagnostic::new(&codes::WRONG_KIND, span, message).help(help);
         self.findings.push(finding);
     }
 
@@ -201,8 +211,11 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// `words` as they stand in a sentence.
+/// `words` as they stand in a sentence: "`a`, `b` or `c`".
 pub(super) fn listed(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
+    match words {
+        [] => String::new(),
+        [word] => format!("`{word}`"),
+        [words @ .., last] => format!("`{}` or `{last}`", words.join("`, `")),
+    }
 }

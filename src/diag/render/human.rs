@@ -51,7 +51,7 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colours: Colours) -> St
 #[derive(Debug)]
 struct Report {
     code: Option<&'static str>,
-    severity: Severity,
+    severity: miette::Severity,
     message: String,
     help: Option<String>,
     excerpt: Excerpt,
@@ -78,12 +78,15 @@ impl Report {
                 let place = excerpt.place(*span);
                 labels.push(LabeledSpan::new_with_span(Some(label.clone()), place));
             } else {
-                elsewhere.push(Self::elsewhere(*span, label, finding, sources));
+                elsewhere.push(Self::elsewhere(*span, label, sources));
             }
         }
         Self {
             code: Some(finding.code.slug),
-            severity: finding.code.severity,
+            severity: match finding.code.severity {
+                Severity::Error => miette::Severity::Error,
+                Severity::Warning => miette::Severity::Warning,
+            },
             message: finding.message.clone(),
             help: finding.help.clone(),
             excerpt,
@@ -92,12 +95,12 @@ impl Report {
         }
     }
 
-    fn elsewhere(span: Span, label: &str, finding: &Diagnostic, sources: &Sources) -> Self {
+    fn elsewhere(span: Span, label: &str, sources: &Sources) -> Self {
         let excerpt = Excerpt::of(span.source, sources, &[span]);
         let place = excerpt.place(span);
         Self {
             code: None,
-            severity: finding.code.severity,
+            severity: miette::Severity::Advice,
             message: label.to_owned(),
             help: None,
             excerpt,
@@ -122,10 +125,7 @@ impl miette::Diagnostic for Report {
     }
 
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
+        Some(self.severity)
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
