@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use crate::config::{Environment, MemoryFiles, read};
+use crate::diag::Severity;
 use crate::plan::{Outcome, build};
 
 struct Variables;
@@ -475,6 +476,75 @@ fn what_could_not_be_read_leaves_no_false_alarm() {
     let (outcome, told) = planned(&text);
     assert!(outcome.plan.is_none());
     assert_eq!(outcome.findings.len(), 1, "{told}");
+}
+
+#[test]
+fn problems_of_schema_files_are_told_in_them() {
+    let text = file(&[
+        (
+            "messages",
+            "{message: {schema: schemas/message.json, to: room}, note: {schema: schemas/message.json, to: others}}",
+        ),
+        (
+            "rooms",
+            "{'room:{room_id}': {may_join: 'true', messages: [message, note]}}",
+        ),
+    ]);
+    let files = MemoryFiles::default()
+        .with("channels.yaml", text)
+        .with(
+            "schemas/message.json",
+            r#"{"type": "object", "properties": {"by": {"$ref": "common.json#/$defs/user"}}}"#,
+        )
+        .with(
+            "schemas/common.json",
+            r#"{"$defs": {"user": {"type": "strng"}}}"#,
+        );
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let outcome = build(&read, &files);
+    let told: Vec<_> = outcome
+        .findings
+        .iter()
+        .map(|finding| {
+            let source = read.sources.get(finding.span.source);
+            let named: Vec<_> = finding
+                .labels
+                .iter()
+                .map(|(span, _)| read.sources.text(*span))
+                .collect();
+            format!("{} {} {named:?}", source.path.display(), finding.message)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["schemas/common.json `strng` is not a type of JSON [\"schemas/message.json\"]"]
+    );
+}
+
+/// Either a Plan or an error that says why not, whatever is written.
+#[test]
+fn without_a_plan_there_is_an_error() {
+    for whole in [GOOD, PARITY] {
+        let lines: Vec<&str> = whole.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let key = line.find(": ").map(|colon| &line[..colon + 2]);
+            let values = ["[]", "{}", "''", "0", "x", "[x]", "{x: y}", "'{'"];
+            let changed = key
+                .into_iter()
+                .flat_map(|key| values.map(|value| format!("{key}{value}")));
+            for line in changed.chain([String::new()]) {
+                let mut lines = lines.clone();
+                lines[index] = &line;
+                let text = lines.join("\n");
+                let (outcome, told) = planned(&text);
+                let refused = outcome
+                    .findings
+                    .iter()
+                    .any(|finding| finding.code.severity == Severity::Error);
+                assert_eq!(outcome.plan.is_none(), refused, "{line}\n{told}");
+            }
+        }
+    }
 }
 
 /// A file of `rooms` rooms, each with types, a rule and an endpoint of its own: 20 lines for each.
