@@ -116,8 +116,10 @@ impl Reader<'_> {
                 };
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
-                self.findings
-                    .push(Diagnostic::new(&codes::JSON_SYNTAX, span, message));
+                let finding = Diagnostic::new(&codes::JSON_SYNTAX, span, message).help(
+                    "JSON has no comments and no trailing commas; a schema with comments can be a `.yaml` file",
+                );
+                self.findings.push(finding);
                 return None;
             }
         };

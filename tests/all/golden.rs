@@ -107,7 +107,7 @@ fn codes_are_unique_and_explain_themselves() {
             code.slug
         );
         assert!(
-            code.explanation.len() > 100,
+            code.explanation.len() > 60,
             "{} explains too little",
             code.slug
         );

@@ -38,13 +38,25 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colours: Colours) -> St
         let before = text.len();
         if handler.render_report(&mut text, &report).is_err() {
             text.truncate(before);
-            text.push_str(&format!("{}\n\n  {}\n", finding.code.slug, finding.message));
+            text.push_str(&format!("{}\n\n  {}\n", finding.code.slug, report.message));
         }
         text.push('\n');
     }
     text.push_str(&Count::of(findings).to_string());
     text.push('\n');
     text
+}
+
+/// The user's own words may hold what a terminal obeys.
+fn shown(words: &str) -> String {
+    words
+        .chars()
+        .map(|character| match character {
+            '\n' | '\t' => ' ',
+            character if character.is_control() => char::REPLACEMENT_CHARACTER,
+            character => character,
+        })
+        .collect()
 }
 
 /// What miette shows of a finding within one source; its places in other sources are reports of their own.
@@ -69,14 +81,14 @@ impl Report {
         let excerpt = Excerpt::of(source, sources, &marked);
         let first = excerpt.place(finding.span);
         let mut labels = vec![LabeledSpan::new_primary_with_span(
-            finding.label.clone(),
+            finding.label.as_deref().map(shown),
             first,
         )];
         let mut elsewhere = Vec::new();
         for (span, label) in &finding.labels {
             if span.source == source {
                 let place = excerpt.place(*span);
-                labels.push(LabeledSpan::new_with_span(Some(label.clone()), place));
+                labels.push(LabeledSpan::new_with_span(Some(shown(label)), place));
             } else {
                 elsewhere.push(Self::elsewhere(*span, label, sources));
             }
@@ -87,8 +99,8 @@ impl Report {
                 Severity::Error => miette::Severity::Error,
                 Severity::Warning => miette::Severity::Warning,
             },
-            message: finding.message.clone(),
-            help: finding.help.clone(),
+            message: shown(&finding.message),
+            help: finding.help.as_deref().map(shown),
             excerpt,
             labels,
             elsewhere,
@@ -101,7 +113,7 @@ impl Report {
         Self {
             code: None,
             severity: miette::Severity::Advice,
-            message: label.to_owned(),
+            message: shown(label),
             help: None,
             excerpt,
             labels: vec![LabeledSpan::new_primary_with_span(None, place)],
