@@ -1,5 +1,6 @@
 //! What a configuration means: checked, resolved, immutable. Once a [`Plan`] exists, only the outside world can fail.
 //!
+//! [`build`] makes it from what was read, and says all that is wrong with that; `check` shows its findings, `serve` runs its Plan.
 //! Every name is resolved to an [`Arc`], every rule compiled, every bound filled in. `index` fields number the things of one kind
 //! from 0, for tables beside the Plan (metrics, rate-limit state).
 
