@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use crate::rule::compute::negate;
 use crate::rule::node::{Aim, Fact, Loop, Node, Search, Source, Who};
 use crate::rule::tree::Order;
@@ -36,6 +38,7 @@ impl<'a> Run<'a> {
     /// The node as a condition. As in CEL, `&&` and `||` forgive a fault on one side where the other side decides.
     pub(super) fn test(&mut self, node: &'a Node) -> Result<bool, Fault> {
         match node {
+            Node::Constant(Value::Bool(answer)) => Ok(*answer),
             Node::And(pair) => self.decide(pair, false),
             Node::Or(pair) => self.decide(pair, true),
             Node::Not(operand) => Ok(!self.test(operand)?),

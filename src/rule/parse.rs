@@ -180,38 +180,52 @@ impl Reading<'_> {
     }
 
     fn call(&self, call: CallExpr, token: usize, depth: usize) -> Result<Tree, Problem> {
-        let place = self.range(token);
         let target = call
             .target
             .map(|target| self.tree(*target, depth + 1).map(Box::new))
             .transpose()?;
         let arguments = self.trees(call.args, depth)?;
-        let tree = |range, kind| Ok(Tree { range, kind });
-        if let Some(operator) = binary(&call.func_name) {
-            let pair: [Tree; 2] = exactly(arguments, place)?;
-            return tree(
-                pair[0].range.start..pair[1].range.end,
-                Kind::Binary(operator, Box::new(pair)),
-            );
+        // No name that a person can write has a sign in it.
+        if !call
+            .func_name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
+        {
+            return self.operation(&call.func_name, token, arguments);
         }
-        match call.func_name.as_str() {
-            "!_" | "-_" => {
-                let [operand] = exactly(arguments, place.clone())?;
-                let range = place.start..operand.range.end;
-                let operand = Box::new(operand);
-                tree(
-                    range,
-                    if call.func_name == "!_" {
-                        Kind::Not(operand)
-                    } else {
-                        Kind::Negate(operand)
-                    },
-                )
-            }
+        // The parser places a call at the bracket that opens its arguments.
+        let at = self.range(token.saturating_sub(1));
+        let start = target
+            .as_ref()
+            .map_or(at.start, |target| target.range.start);
+        let kind = Kind::Call {
+            name: call.func_name,
+            at,
+            target,
+            arguments,
+        };
+        Ok(Tree {
+            range: start..self.closing(token),
+            kind,
+        })
+    }
+
+    /// What the parser gives as a call of a function that is named after a sign.
+    fn operation(&self, sign: &str, token: usize, operands: Vec<Tree>) -> Result<Tree, Problem> {
+        let place = self.range(token);
+        if let Some(operator) = binary(sign) {
+            let pair: [Tree; 2] = exactly(operands, place)?;
+            let range = pair[0].range.start..pair[1].range.end;
+            return Ok(Tree {
+                range,
+                kind: Kind::Binary(operator, Box::new(pair)),
+            });
+        }
+        let (range, kind) = match sign {
             "_[_]" => {
-                let [of, key] = exactly(arguments, place)?;
+                let [of, key] = exactly(operands, place)?;
                 let range = of.range.start..self.closing(token);
-                tree(
+                (
                     range,
                     Kind::Index {
                         of: Box::new(of),
@@ -220,29 +234,26 @@ impl Reading<'_> {
                 )
             }
             "_?_:_" => {
-                let parts: [Tree; 3] = exactly(arguments, place)?;
-                tree(
+                let parts: [Tree; 3] = exactly(operands, place)?;
+                (
                     parts[0].range.start..parts[2].range.end,
                     Kind::If(Box::new(parts)),
                 )
             }
             _ => {
-                // The parser places a call at the bracket that opens its arguments.
-                let at = self.range(token.saturating_sub(1));
-                let start = target
-                    .as_ref()
-                    .map_or(at.start, |target| target.range.start);
-                tree(
-                    start..self.closing(token),
-                    Kind::Call {
-                        name: call.func_name,
-                        at,
-                        target,
-                        arguments,
+                let [operand] = exactly(operands, place.clone())?;
+                let (range, operand) = (place.start..operand.range.end, Box::new(operand));
+                (
+                    range,
+                    if sign == "!_" {
+                        Kind::Not(operand)
+                    } else {
+                        Kind::Negate(operand)
                     },
                 )
             }
-        }
+        };
+        Ok(Tree { range, kind })
     }
 
     /// The index of the token at which the parser places the node `id`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diag::catalogue::rule::{
     BAD_PATTERN, SYNTAX, TOO_COMPLEX, TYPE_MISMATCH, UNKNOWN_FUNCTION,
 };
-use crate::rule::check::name::nearest;
+use crate::diag::nearest;
 use crate::rule::check::{Check, Checked};
 use crate::rule::kind::Kind;
 use crate::rule::node::{Aim, Conversion, Loop, Node, Search};
@@ -111,33 +111,7 @@ impl Check<'_> {
             );
             return self.problem(&TYPE_MISMATCH, &whole.range, message, None);
         }
-        let word = OTHER_WORDS
-            .iter()
-            .find(|(word, _)| *word == name)
-            .map(|(_, ours)| *ours);
-        let meant = word
-            .filter(|word| same.contains(word) || other.contains(word))
-            .or_else(|| {
-                other
-                    .contains(&name)
-                    .then_some(name)
-                    .or_else(|| nearest(name, same.iter().chain(other).copied()))
-            });
-        let help = meant.map(|meant| {
-            let call = if METHODS.contains(&meant) && meant != "size" {
-                format!("x.{meant}(…)")
-            } else {
-                format!("{meant}(x)")
-            };
-            format!("did you mean `{call}`?")
-        });
-        let help = help.unwrap_or_else(|| {
-            format!(
-                "there are {} and the methods {}",
-                FUNCTIONS.join(", "),
-                METHODS.join(", ")
-            )
-        });
+        let help = meant(name, same, other);
         self.problem(
             &UNKNOWN_FUNCTION,
             at,
@@ -264,19 +238,7 @@ impl Check<'_> {
 
     fn each(&mut self, aim: Aim, over: &Tree, arguments: &[Tree], at: &Range<usize>) -> Checked {
         let (over_node, over_kind) = self.any(over);
-        let element_kind = match &over_kind {
-            Kind::List(element) => (**element).clone(),
-            Kind::Map(_) => Kind::Text,
-            Kind::Any => Kind::Any,
-            _ => {
-                let message = format!(
-                    "`{}` goes through a list or a map, and this is {over_kind}",
-                    aim.name()
-                );
-                self.mismatch(&over.range, message);
-                Kind::Any
-            }
-        };
+        let element_kind = self.element_kind(aim, &over_kind, &over.range);
         let (variable, only, body) = match (aim, arguments) {
             (_, [variable, body]) => (variable, None, body),
             (Aim::Map, [variable, only, body]) => (variable, Some(only), body),
@@ -295,21 +257,17 @@ impl Check<'_> {
             );
             return self.problem(&SYNTAX, &variable.range, message, None);
         };
-        if self.loops > 0 {
+        if self.element.is_some() {
             let message = format!("`{}` stands inside the body of another loop", aim.name());
             return self.problem(&TOO_COMPLEX, at, message, None);
         }
-        self.loops += 1;
-        let outer = self
-            .element
-            .replace((variable.clone(), element_kind.clone()));
+        self.element = Some((variable.clone(), element_kind.clone()));
         let only = only.map(|only| self.condition(only, aim.name()));
         let (body, kind) = match aim {
             Aim::Map => self.any(body),
             _ => (self.condition(body, aim.name()), Kind::Bool),
         };
-        self.element = outer;
-        self.loops -= 1;
+        self.element = None;
         let cost = 1 + body
             .cost()
             .saturating_add(only.as_ref().map_or(0, Node::cost));
@@ -328,6 +286,43 @@ impl Check<'_> {
             })),
             result,
         )
+    }
+
+    fn element_kind(&mut self, aim: Aim, over: &Kind, at: &Range<usize>) -> Kind {
+        match over {
+            Kind::List(element) => (**element).clone(),
+            Kind::Map(_) => Kind::Text,
+            Kind::Any => Kind::Any,
+            _ => {
+                let message = format!(
+                    "`{}` goes through a list or a map, and this is {over}",
+                    aim.name()
+                );
+                self.mismatch(at, message).1
+            }
+        }
+    }
+}
+
+/// What may have been meant by `name`, looked for among the functions of the `same` form first.
+fn meant(name: &str, same: &[&str], other: &[&str]) -> String {
+    let word = OTHER_WORDS
+        .iter()
+        .find(|(word, _)| *word == name)
+        .map(|(_, ours)| *ours);
+    let found = word
+        .or(other.contains(&name).then_some(name))
+        .or_else(|| nearest(name, same.iter().chain(other).copied()));
+    match found {
+        Some(found) if METHODS.contains(&found) && found != "size" => {
+            format!("did you mean `x.{found}(…)`?")
+        }
+        Some(found) => format!("did you mean `{found}(x)`?"),
+        None => format!(
+            "there are {} and the methods {}",
+            FUNCTIONS.join(", "),
+            METHODS.join(", ")
+        ),
     }
 }
 

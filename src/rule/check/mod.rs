@@ -27,7 +27,6 @@ pub(super) fn check(tree: &Tree, known: &Known) -> Result<Checked, Vec<Problem>>
         known,
         problems: Vec::new(),
         element: None,
-        loops: 0,
     };
     let checked = check.any(tree);
     if check.problems.is_empty() {
@@ -40,10 +39,8 @@ pub(super) fn check(tree: &Tree, known: &Known) -> Result<Checked, Vec<Problem>>
 struct Check<'k> {
     known: &'k Known,
     problems: Vec<Problem>,
-    /// The name and kind of the element of the loop around.
+    /// The name and kind of the element of the loop in whose body this stands.
     element: Option<(String, Kind)>,
-    /// How many loop bodies stand around.
-    loops: usize,
 }
 
 impl Check<'_> {

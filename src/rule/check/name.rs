@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::diag::catalogue::rule::{TYPE_MISMATCH, UNAVAILABLE_HERE, UNKNOWN_FIELD, UNKNOWN_NAME};
+use crate::diag::nearest;
 use crate::rule::Known;
 use crate::rule::check::{Check, Checked};
 use crate::rule::kind::Kind;
@@ -24,7 +25,9 @@ const NAMES: [&str; 11] = [
     "now",
 ];
 
-const USER_FIELDS: [(&str, fn(Who) -> Fact); 4] = [
+type OfWhom = fn(Who) -> Fact;
+
+const USER_FIELDS: [(&str, OfWhom); 4] = [
     ("id", Fact::Id),
     ("username", Fact::Username),
     ("authenticated", Fact::Authenticated),
@@ -211,14 +214,13 @@ impl Check<'_> {
         if fact == "query" {
             return Some((Node::Parameter(Source::Query, name.into()), Kind::Text));
         }
-        let fields = self.known.fields(fact);
+        let known = self.known;
+        let fields = known.fields(fact);
         let source = self.source(of);
         if fields.is_empty() && source.is_none() {
             return None;
         }
         if !fields.contains(&name) {
-            let fields = fields.into_iter().map(str::to_owned).collect::<Vec<_>>();
-            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
             return Some(self.no_field(fact, name, at, &fields));
         }
         if let Some(source) = source {
@@ -297,14 +299,4 @@ fn written(tree: &Tree) -> String {
         tree::Kind::Field { of, name, .. } => format!("{}.{name}", written(of)),
         _ => "this".to_owned(),
     }
-}
-
-/// The name that was probably meant.
-pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let reach = (name.chars().count() / 3).clamp(1, 3);
-    names
-        .map(|other| (strsim::damerau_levenshtein(name, other), other))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, other)| other)
 }
