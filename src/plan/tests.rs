@@ -1,0 +1,611 @@
+use std::path::Path;
+
+use crate::config::{Environment, MemoryFiles, read};
+use crate::diag::Severity;
+use crate::plan::{Outcome, build};
+
+struct Variables;
+
+impl Environment for Variables {
+    fn get(&self, name: &str) -> Option<String> {
+        (name == "JWT_SECRET").then(|| "a-test-secret-of-at-least-32-bytes!!".to_owned())
+    }
+}
+
+fn planned(text: &str) -> (Outcome, String) {
+    let files = MemoryFiles::default()
+        .with("channels.yaml", text)
+        .with("public/index.html", "")
+        .with("sessions.yaml", "{}");
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let outcome = build(&read, &files);
+    let told = outcome
+        .findings
+        .iter()
+        .map(|finding| {
+            let at = read
+                .sources
+                .line_column(finding.span.source, finding.span.start);
+            let place = format!("{}:{}", at.line, at.column);
+            let help = finding.help.as_deref().unwrap_or_default();
+            format!(
+                "{place} {}: {} / {help}\n",
+                finding.code.slug, finding.message
+            )
+        })
+        .collect();
+    (outcome, told)
+}
+
+#[test]
+fn a_good_file_has_a_plan() {
+    let (outcome, told) = planned(GOOD);
+    assert_eq!(told, "");
+    let plan = outcome.plan.expect("a plan");
+    assert_eq!(plan.rooms.len(), 2);
+}
+
+const GOOD: &str = r#"
+version: 1
+pages: {/: ./public}
+auth:
+  guest:
+    anonymous: {user_id: "{path.room_id}"}
+  member:
+    jwt: {algorithms: [HS256], secret: "${JWT_SECRET}", username: username}
+    claims: {type: object, properties: {roles: {type: array, items: {type: string}}}}
+rate_limits:
+  chatty: {rate: 10/s, burst: 20, per: user}
+messages:
+  message:
+    schema: {type: object, properties: {text: {type: string}}, required: [text]}
+    to: room
+    rate_limit: [chatty]
+    allow: "!('muted' in user.claims.roles)"
+    examples: [{text: hello}]
+  echo: {schema: true, to: sender}
+rooms:
+  "room:{room_id}":
+    params: {room_id: {pattern: "^[a-z0-9-]{1,40}$"}}
+    may_join: "true"
+    messages: [message]
+    presence: {members: true, announce: {joined: user_joined, left: user_left, to: room}}
+    history: {messages: 100, age: 24h, replay_on_join: 20}
+  "room:lobby":
+    may_join: user.authenticated
+    messages: {message: {allow: "true"}}
+endpoints:
+  /ws/room/{room_id}:
+    auth: [member, guest]
+    auto_join: ["room:{path.room_id}"]
+    rooms: ["room:{room_id}"]
+    messages: [echo]
+"#;
+
+#[test]
+fn what_people_write_by_hand_is_planned_without_a_finding() {
+    let (outcome, told) = planned(PARITY);
+    assert_eq!(told, "");
+    assert_eq!(outcome.plan.expect("a plan").endpoints.len(), 9);
+}
+
+const PARITY: &str = r#"
+version: 1
+server:
+  api: {keys: {backend: {secret: a-long-enough-key-of-the-api, scopes: [publish, read], rooms: ["user:*"]}}}
+auth:
+  guest: {anonymous: {}}
+  numbered: {anonymous: {user_id: "{path.client_id}", username: "Client #{path.client_id}"}}
+  member: {jwt: {algorithms: [HS256], secret: "${JWT_SECRET}", credential: {query: token}, username: username}}
+  browser: {session: {cookie: session_token, lookup: {file: sessions.yaml}}}
+messages:
+  said: {schema: {type: string}, to: sender}
+  echo: {schema: true, to: sender}
+  line: {schema: {type: string}, to: room}
+  message: {schema: {type: object, properties: {text: {type: string}}, required: [text]}, to: room, ack: true}
+  typing: {schema: {type: object}, to: others}
+  direct: {schema: {type: object, properties: {to: {type: string}}, required: [to]}, to: {user: data.to}}
+  whoami: {schema: true, to: sender, reply: "{'user_id': user.id, 'data': data}"}
+  notification: {schema: {type: object}, to: room, sent_by: server}
+rooms:
+  everyone:
+    may_join: "true"
+    messages: [line]
+    presence: {announce: {joined: client_joined, left: client_left, to: room}}
+  "room:{room_id}":
+    may_join: "true"
+    messages: [message]
+    presence: {members: true, announce: {joined: user_joined, left: user_left, to: room}}
+  lounge:
+    may_join: user.authenticated
+    messages: [message, typing]
+    presence: {announce: {joined: user_online, left: user_offline, present: online_users}}
+  "user:{user_id}":
+    may_join: user.id == params.user_id
+    messages: [notification]
+    inbox: {owner: params.user_id, receipt: on_write}
+endpoints:
+  /ws: {auth: guest, protocol: text, text_message: said, render: {reply: "Message received: {data}"}}
+  /ws/json: {auth: guest, every_frame: echo}
+  /ws/{client_id}:
+    auth: numbered
+    protocol: text
+    text_message: line
+    auto_join: [everyone]
+    render:
+      reply: "You wrote: {data}"
+      line: "{sender.username} says: {data}"
+      client_joined: "{user.username} joined the chat"
+      client_left: "{user.username} left the chat"
+  /ws/room/{room_id}: {auth: guest, auto_join: ["room:{path.room_id}"]}
+  /ws/authenticated: {auth: member, messages: [whoami]}
+  /ws/cookie-auth: {auth: browser, messages: [whoami]}
+  /ws/advanced: {auth: member, auto_join: [lounge], messages: [direct]}
+  /ws/robust: {auth: guest, messages: [echo], heartbeat: {idle: 60s, kind: message}}
+  /ws/notifications/{user_id}: {auth: member, auto_join: ["user:{path.user_id}"], reject: close}
+"#;
+
+/// A file with these sections instead of the usual ones; `-` leaves one out.
+fn file(sections: &[(&str, &str)]) -> String {
+    let usual = [
+        ("server", "-"),
+        ("pages", "-"),
+        ("auth", "{guest: {anonymous: {}}}"),
+        ("rate_limits", "-"),
+        ("messages", "{message: {schema: true, to: room}}"),
+        (
+            "rooms",
+            "{'room:{room_id}': {may_join: 'true', messages: [message]}}",
+        ),
+        (
+            "endpoints",
+            "{/ws: {auth: guest, rooms: ['room:{room_id}']}}",
+        ),
+        ("webhooks", "-"),
+    ];
+    let mut text = String::from("version: 1\n");
+    for (name, default) in usual {
+        let value = sections.iter().find(|(section, _)| *section == name);
+        let value = value.map_or(default, |(_, value)| value);
+        if value != "-" {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    text
+}
+
+/// Codes and sentences, without places and repairs.
+fn check(sections: &[(&str, &str)], expected: &[&str]) {
+    let text = file(sections);
+    let (outcome, told) = planned(&text);
+    let found: Vec<_> = outcome
+        .findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.code.slug, finding.message))
+        .collect();
+    assert_eq!(found, expected, "{text}\n{told}");
+}
+
+#[test]
+fn rules_are_told_where_they_stand() {
+    let room = |rest: &str| format!("{{'room:{{room_id}}': {{messages: [message], {rest}}}}}");
+    check(
+        &[("rooms", &room("may_join: params.id == user.id"))],
+        &["rule/unknown-field: `params` has no `id`"],
+    );
+    check(
+        &[("rooms", &room("may_join: data.x == 1"))],
+        &["rule/unavailable-here: `data` does not exist here"],
+    );
+    // One text in two rooms is told once for each name that a room lacks.
+    check(
+        &[
+            (
+                "messages",
+                "{message: {schema: true, to: room, allow: 'params.room_id == user.id'}}",
+            ),
+            (
+                "rooms",
+                "{'room:{room_id}': {may_join: 'true', messages: [message]}, 'desk:{ticket}': {may_join: 'true', messages: [message]}}",
+            ),
+            (
+                "endpoints",
+                "{/ws: {auth: guest, rooms: ['room:{room_id}', 'desk:{ticket}']}}",
+            ),
+        ],
+        &["rule/unknown-field: `params` has no `room_id`"],
+    );
+    check(
+        &[
+            (
+                "auth",
+                "{numbered: {anonymous: {user_id: '{path.client}'}}}",
+            ),
+            (
+                "endpoints",
+                "{'/ws/{client_id}': {auth: numbered, rooms: ['room:{room_id}']}}",
+            ),
+        ],
+        &["rule/unknown-field: `path` has no `client`"],
+    );
+}
+
+#[test]
+fn contradictions_are_found() {
+    for (sections, expected) in [
+        (
+            vec![
+                (
+                    "messages",
+                    "{message: {schema: true, to: sender, sent_by: server}}",
+                ),
+                (
+                    "server",
+                    "{api: {keys: {k: {secret: 0123456789abcdef0, scopes: [publish]}}}}",
+                ),
+            ],
+            vec![
+                "plan/contradiction: `to: sender` contradicts `sent_by: server`: the application has no connection",
+            ],
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, rooms: ['room:{room_id}'], messages: [message]}}",
+            )],
+            vec![
+                "plan/contradiction: `message` goes `to: room`, but belongs to an endpoint, which is no room",
+            ],
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, protocol: raw, raw: {to: room}}, /a: {auth: guest, rooms: ['room:{room_id}']}}",
+            )],
+            vec![
+                "plan/contradiction: frames go to a room, but connections of this endpoint are in none",
+            ],
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, render: {message: '{data}'}, rooms: ['room:{room_id}']}}",
+            )],
+            vec![
+                "plan/contradiction: `render` belongs to `protocol: text`, which this endpoint does not speak",
+            ],
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, every_frame: message, rooms: ['room:{room_id}']}}",
+            )],
+            vec![
+                "plan/contradiction: nobody can join by a frame here: with `every_frame` every frame is data",
+            ],
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, every_frame: message}, /a: {auth: guest, rooms: ['room:{room_id}']}}",
+            )],
+            vec![
+                "plan/contradiction: `message` goes to a room, but no room that this endpoint joins takes it",
+            ],
+        ),
+        (
+            vec![(
+                "rooms",
+                "{'room:{room_id}': {may_join: 'true', messages: [message], history: {messages: 5, replay_on_join: 6}}}",
+            )],
+            vec!["plan/contradiction: a newcomer cannot get 6 messages: 5 are kept"],
+        ),
+        (
+            vec![
+                ("rate_limits", "{a: {rate: 1/s, per: room}}"),
+                (
+                    "endpoints",
+                    "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {connect: [a]}}}",
+                ),
+            ],
+            vec!["plan/contradiction: `a` cannot limit connecting: who connects is in no room yet"],
+        ),
+        (
+            vec![
+                (
+                    "auth",
+                    "{guest: {anonymous: {}}, late: {jwt: {algorithms: [HS256], secret: '${JWT_SECRET}', credential: {first_message: 5s}}}}",
+                ),
+                (
+                    "endpoints",
+                    "{/ws: {auth: [late, guest], rooms: ['room:{room_id}']}}",
+                ),
+            ],
+            vec![
+                "plan/contradiction: `late` waits for the first frame, so no other mode can stand beside it",
+            ],
+        ),
+    ] {
+        check(&sections, &expected);
+    }
+}
+
+#[test]
+fn what_does_not_run_yet_is_told_with_what_does() {
+    for (sections, expected) in [
+        (vec![("server", "{listen: 'unix:/run/x'}")], "`unix:`"),
+        (
+            vec![("server", "{tls: {certificate: a.pem, key: b.pem}}")],
+            "`tls`",
+        ),
+        (vec![("server", "{limits: {memory: 1GiB}}")], "`memory`"),
+        (
+            vec![("server", "{console: {key: 0123456789abcdef}}")],
+            "`console`",
+        ),
+        (
+            vec![("server", "{broker: {nats: {url: 'nats://x'}}}")],
+            "`broker: nats`",
+        ),
+        (
+            vec![(
+                "server",
+                "{listen: [{address: '127.0.0.1:1', serve: [metrics]}]}",
+            )],
+            "a `serve` that leaves something out",
+        ),
+        (
+            vec![(
+                "server",
+                "{listen: [{address: '127.0.0.1:1', proxy_protocol: true}]}",
+            )],
+            "`proxy_protocol`",
+        ),
+        (
+            vec![("auth", "{guest: {http: {url: 'http://x'}}}")],
+            "`http`",
+        ),
+        (
+            vec![(
+                "auth",
+                "{guest: {session: {cookie: s, lookup: {http: {url: 'http://x'}}}}}",
+            )],
+            "`lookup: {http: …}`",
+        ),
+        (
+            vec![(
+                "messages",
+                "{message: {schema: true, to: room, overflow: drop}}",
+            )],
+            "`overflow: drop`",
+        ),
+        (
+            vec![(
+                "messages",
+                "{message: {schema: true, to: room, conflate: {every: 1s}}}",
+            )],
+            "`conflate`",
+        ),
+        (
+            vec![(
+                "rooms",
+                "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",
+            )],
+            "`may_join: {http: …}`",
+        ),
+        (
+            vec![(
+                "rooms",
+                "{'room:{room_id}': {may_join: 'true', messages: [message], audiences: {staff: 'true'}}}",
+            )],
+            "`audiences`",
+        ),
+        (
+            vec![(
+                "rooms",
+                "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {state: {cursor: true}}}}",
+            )],
+            "`state`",
+        ),
+        (
+            vec![(
+                "rooms",
+                "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {announce: {joined: came, every: 1s}}}}",
+            )],
+            "`every`",
+        ),
+        (
+            vec![(
+                "endpoints",
+                "{/ws: {auth: guest, rooms: ['room:{room_id}'], coalesce: 5ms}}",
+            )],
+            "`coalesce`",
+        ),
+    ] {
+        let expected = format!("plan/not-supported-yet: {expected} does not run in this version");
+        check(&sections, &[&expected]);
+    }
+}
+
+#[test]
+fn what_runs_is_taken() {
+    for sections in [
+        vec![(
+            "server",
+            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, metrics]}], trusted_proxies: [10.0.0.0/8, '::1'], on_exceed: close}",
+        )],
+        vec![("pages", "{/: ./public}")],
+        vec![
+            ("rate_limits", "{a: {rate: 1/s, per: ip, dry_run: true}}"),
+            (
+                "endpoints",
+                "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {connect: [a]}, limits: {strikes: 3}}}",
+            ),
+        ],
+        vec![(
+            "rooms",
+            "{'room:{room_id}': {may_join: 'true', messages: [message], inbox: {owner: params.room_id, receipt: device}, idempotency: {window: 1m, keys: 10}}}",
+        )],
+    ] {
+        check(&sections, &[]);
+    }
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let (outcome, _) = planned(&file(&[("rate_limits", "{a: {rate: 300/min, per: ip}}")]));
+    let plan = outcome.plan.expect("a plan");
+    assert_eq!(plan.server.listen[0].address.to_string(), "127.0.0.1:8000");
+    assert_eq!(plan.rate_limits[0].burst.get(), 300);
+    let endpoint = &plan.endpoints[0];
+    assert!(endpoint.origins.same && !endpoint.origins.any);
+    assert_eq!(endpoint.limits.message_size.bytes(), 64 << 10);
+    assert_eq!(endpoint.limits.strikes, None);
+    let room = &plan.rooms[0];
+    assert!(room.history.is_none() && room.inbox.is_none());
+    assert_eq!(room.idempotency_window.as_secs(), 300);
+    assert!(room.messages["message"].schema.accepts_all());
+}
+
+#[test]
+fn what_could_not_be_read_leaves_no_false_alarm() {
+    let text = file(&[(
+        "endpoints",
+        "{/ws: {auth: guest, rooms: ['room:{room_id}'], unknown: 1}}",
+    )]);
+    let (outcome, told) = planned(&text);
+    assert!(outcome.plan.is_none());
+    assert_eq!(outcome.findings.len(), 1, "{told}");
+}
+
+#[test]
+fn problems_of_schema_files_are_told_in_them() {
+    let text = file(&[
+        (
+            "messages",
+            "{message: {schema: schemas/message.json, to: room}, note: {schema: schemas/message.json, to: others}}",
+        ),
+        (
+            "rooms",
+            "{'room:{room_id}': {may_join: 'true', messages: [message, note]}}",
+        ),
+    ]);
+    let files = MemoryFiles::default()
+        .with("channels.yaml", text)
+        .with(
+            "schemas/message.json",
+            r#"{"type": "object", "properties": {"by": {"$ref": "common.json#/$defs/user"}}}"#,
+        )
+        .with(
+            "schemas/common.json",
+            r#"{"$defs": {"user": {"type": "strng"}}}"#,
+        );
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let outcome = build(&read, &files);
+    let told: Vec<_> = outcome
+        .findings
+        .iter()
+        .map(|finding| {
+            let source = read.sources.get(finding.span.source);
+            let named: Vec<_> = finding
+                .labels
+                .iter()
+                .map(|(span, _)| read.sources.text(*span))
+                .collect();
+            format!("{} {} {named:?}", source.path.display(), finding.message)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["schemas/common.json `strng` is not a type of JSON [\"schemas/message.json\"]"]
+    );
+}
+
+/// Either a Plan or an error that says why not, whatever is written.
+#[test]
+fn without_a_plan_there_is_an_error() {
+    for whole in [GOOD, PARITY] {
+        let lines: Vec<&str> = whole.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let key = line.find(": ").map(|colon| &line[..colon + 2]);
+            let values = ["[]", "{}", "''", "0", "x", "[x]", "{x: y}", "'{'"];
+            let changed = key
+                .into_iter()
+                .flat_map(|key| values.map(|value| format!("{key}{value}")));
+            for line in changed.chain([String::new()]) {
+                let mut lines = lines.clone();
+                lines[index] = &line;
+                let text = lines.join("\n");
+                let (outcome, told) = planned(&text);
+                let refused = outcome
+                    .findings
+                    .iter()
+                    .any(|finding| finding.code.severity == Severity::Error);
+                assert_eq!(outcome.plan.is_none(), refused, "{line}\n{told}");
+            }
+        }
+    }
+}
+
+/// A file of `rooms` rooms, each with types, a rule and an endpoint of its own: 20 lines for each.
+fn generated(rooms: usize) -> String {
+    let mut text = String::from(
+        "version: 1\nauth:\n  member:\n    jwt: {algorithms: [HS256], secret: \"${JWT_SECRET}\"}\n    claims: {type: object, properties: {roles: {type: array, items: {type: string}}}}\n",
+    );
+    text.push_str("messages:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  message_{n}:
+    description: Something of room {n}
+    schema:
+      type: object
+      properties:
+        text: {{type: string, maxLength: {n}000, pattern: \"^[a-z{n}]*$\"}}
+        kind: {{enum: [a, b, c{n}]}}
+      required: [kind]
+      additionalProperties: false
+    to: room
+    allow: \"!('muted_{n}' in user.claims.roles)\"
+    examples: [{{kind: a}}]
+"
+        ));
+    }
+    text.push_str("rooms:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  \"room{n}:{{room_id}}\":
+    may_join: \"user.authenticated && params.room_id != 'closed_{n}'\"
+    messages: [message_{n}]
+    history: {{messages: 100, age: 24h}}
+"
+        ));
+    }
+    text.push_str("endpoints:\n");
+    for n in 0..rooms {
+        text.push_str(&format!(
+            "  /ws/room{n}/{{room_id}}:
+    auth: member
+    auto_join: [\"room{n}:{{path.room_id}}\"]
+    limits: {{message_size: 64KiB}}
+"
+        ));
+    }
+    text
+}
+
+#[test]
+#[ignore = "measures time: run it alone, in release"]
+fn two_thousand_lines_are_checked_in_a_moment() {
+    let text = generated(100);
+    assert!(text.lines().count() >= 2000);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        let (outcome, told) = planned(&text);
+        times.push(start.elapsed());
+        assert_eq!(told, "");
+        assert!(outcome.plan.is_some());
+    }
+    let limit = std::time::Duration::from_millis(100);
+    assert!(times.iter().all(|time| *time < limit), "{times:?}");
+}
