@@ -1,4 +1,11 @@
 //! Every kind of finding, in one list. Codes are readable, documented here, and never reused for something else.
+//!
+//! Each section's codes stand in a file of their own, as `pub static`s and in its `ALL`.
+
+pub mod config;
+pub mod plan;
+pub mod rule;
+pub mod schema;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,4 +27,17 @@ pub struct Code {
     pub summary: &'static str,
     /// What `trunkline explain` prints: why it matters and how to repair it.
     pub explanation: &'static str,
+}
+
+/// Every code there is.
+pub fn all() -> impl Iterator<Item = &'static Code> {
+    [config::ALL, schema::ALL, rule::ALL, plan::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// The code called `slug`.
+pub fn find(slug: &str) -> Option<&'static Code> {
+    all().find(|code| code.slug == slug)
 }

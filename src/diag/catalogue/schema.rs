@@ -1,0 +1,6 @@
+//! Codes of JSON Schemas and their files.
+
+use super::Code;
+
+/// Every code of this section.
+pub static ALL: &[&Code] = &[];
