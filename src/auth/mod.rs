@@ -15,6 +15,7 @@ mod strict_json;
 #[cfg(test)]
 mod tests;
 
+pub use crate::rule::ConnectionFacts;
 pub use api_key::{authorize_api, may_use_room};
 pub use error::{AuthError, RefusalKind};
 pub use mint::{Mint, MintError, mint};

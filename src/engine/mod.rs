@@ -1,1 +1,161 @@
-//! Connections, the message pipeline, fan-out.
+//! Connections, the message pipeline, fan-out, limits: everything that happens between a socket and a room. No HTTP.
+//!
+//! A connection's way: [`Engine::knock`] (counts and connect limits) → a credential becomes an identity (`auth`) →
+//! [`Engine::admit`] (rules, places) → the upgrade → [`Engine::attach`] → [`Engine::receive_text`] for each message →
+//! [`Engine::detach`]. Nothing here waits: every call returns at once, and what has to be written later is written by a room's
+//! flush (`feed`) or by the connection's own task.
+
+mod admission;
+mod answer;
+mod connection;
+mod dispatch;
+mod feed;
+mod limit;
+mod membership;
+mod outbox;
+mod pipeline;
+mod presence;
+mod publish;
+mod receive;
+mod render;
+mod reply;
+mod timer;
+mod users;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::broker::memory::{Hall as AnyHall, Rooms};
+use crate::plan::Plan;
+use crate::room::Keys;
+use crate::store::MemoryStore;
+use crate::telemetry::Metrics;
+use crate::vocab::{Clock, ConnectionId, MessageId};
+
+pub use admission::{Admission, Arrival, Attached, Refusal, Ticket};
+pub use connection::{Connection, RequestFacts};
+pub use feed::{Audience, Feed};
+pub use outbox::{Link, Phase};
+pub use publish::{Publication, Published};
+pub use timer::TICK;
+
+/// A room with its readers.
+pub type Hall = AnyHall<Feed>;
+
+/// Idempotency keys of messages that go to no room, all users together.
+const ENDPOINT_KEYS_MAX: usize = 100_000;
+const ENDPOINT_KEYS_WINDOW: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// The running server without its sockets.
+pub struct Engine {
+    plan: Arc<Plan>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    rooms: Rooms<Feed>,
+    users: users::Users,
+    addresses: users::Addresses,
+    connections: AtomicUsize,
+    limits: limit::Limits,
+    timers: timer::Timers,
+    store: Arc<MemoryStore>,
+    endpoint_keys: Mutex<Keys>,
+    node: u32,
+    message_count: AtomicU64,
+    /// The monotonic time at the last tick, in milliseconds: exact enough for signs of life.
+    coarse_millis: AtomicU64,
+    ticks: AtomicU64,
+    draining: AtomicBool,
+    emptied: Notify,
+}
+
+impl Engine {
+    /// An engine for `plan`, with nobody connected.
+    pub fn new(plan: Arc<Plan>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Arc<Self> {
+        let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
+        Arc::new(Self {
+            limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
+            rooms: Rooms::new(random_u32(), store.clone()),
+            users: users::Users::new(),
+            addresses: users::Addresses::new(),
+            connections: AtomicUsize::new(0),
+            timers: timer::Timers::default(),
+            endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
+            node: random_u32(),
+            message_count: AtomicU64::new(0),
+            coarse_millis: AtomicU64::new(clock.monotonic().as_millis()),
+            ticks: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            emptied: Notify::new(),
+            store,
+            plan,
+            clock,
+            metrics,
+        })
+    }
+
+    /// What the engine runs.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Where its time comes from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Connections at the moment, those in their handshake included.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Rooms at the moment.
+    pub fn rooms(&self) -> usize {
+        self.rooms.count()
+    }
+
+    /// Users at the moment.
+    pub fn users(&self) -> usize {
+        self.users.count()
+    }
+
+    /// What the memory store keeps, in bytes.
+    pub fn stored_bytes(&self) -> usize {
+        self.store.bytes()
+    }
+
+    /// Token buckets that are kept beside those of connections.
+    pub fn rate_limit_keys(&self) -> usize {
+        self.limits.len()
+    }
+
+    fn next_message_id(&self) -> MessageId {
+        MessageId::new(
+            self.node,
+            self.message_count.fetch_add(1, Ordering::Relaxed),
+        )
+    }
+}
+
+/// Random bits from the operating system.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+fn random_u32() -> u32 {
+    u32::from_ne_bytes(random_bytes())
+}
+
+fn random_connection_id() -> ConnectionId {
+    ConnectionId::from_random(u128::from_ne_bytes(random_bytes()))
+}

@@ -476,7 +476,7 @@ pub struct Endpoint {
 /// What frames mean on an endpoint.
 #[derive(Debug)]
 pub enum Protocol {
-    /// PROTOCOL.md's frames.
+    /// docs/protocol.md's frames.
     Json,
     /// Whatever arrives, valid JSON of any shape, is the data of this type.
     EveryFrame(Arc<Message>),

@@ -98,11 +98,11 @@ pub struct Reject {
     /// One sentence for the client.
     pub message: Cow<'static, str>,
     /// More for the client, as `details`.
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
     /// When to try again.
     pub retry_after: Option<Duration>,
     /// Why, for the log alone.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
 }
 
 impl Reject {
@@ -120,7 +120,7 @@ impl Reject {
     /// With more for the client.
     #[must_use]
     pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -133,7 +133,7 @@ impl Reject {
 
     /// With a reason that only the log is told.
     #[must_use]
-    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+    pub fn cause(mut self, cause: impl Into<Box<str>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -177,6 +177,26 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::Normal,
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::Unsupported,
+        Self::InvalidPayload,
+        Self::NotAllowed,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Restarting,
+        Self::Overloaded,
+        Self::TokenExpired,
+        Self::NoHeartbeat,
+        Self::TooSlow,
+        Self::Replaced,
+        Self::Disconnected,
+        Self::TooFast,
+    ];
+
     /// The number on the wire.
     pub const fn as_u16(self) -> u16 {
         match self {

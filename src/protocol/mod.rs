@@ -1,5 +1,14 @@
 //! The wire: frames, reject and close codes, and the WebSocket framing beneath them. Pure: bytes in, values out, no IO.
 
 mod code;
+mod encode;
+mod frame;
+pub mod json;
+pub mod websocket;
 
 pub use code::{CloseCode, Reject, RejectCode};
+pub use encode::{Frame, FrameKind, Object};
+pub use frame::{
+    ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
+    RoomSince, Undecodable, decode,
+};

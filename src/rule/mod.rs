@@ -2,13 +2,64 @@
 //!
 //! A [`Rule`] answers yes or no, an [`Expression`] yields JSON, a [`Template`] yields text. What each may name is said by [`Known`]
 //! when it is compiled and handed over as [`Facts`] when it runs. No IO, no clock: `now` is a fact.
+//!
+//! The `cel` crate parses; the type check and the evaluation are ours, because the crate has neither a checker nor a budget. Where
+//! nothing is absent, an evaluation yields what the crate would (a property test compares them). The language is CEL's, with these
+//! decisions:
+//!
+//! # What is not there
+//! Claims, query parameters and fields of `data` may be absent. Reading what is not there yields null, and so does reading further
+//! from null (`data.a.b` without `a`) or beyond a list's end. An explicit null counts as absent. Then a rule means what a reader
+//! would guess:
+//!
+//! - `==`, `<`, `<=`, `>`, `>=` with null are false, `!=` is true. So two things that are both absent are *not* equal:
+//!   `user.claims.team == query.team` refuses a user without a team even if the URL names none.
+//!   Compared with the word `null`, it is a question: `data.reply_to == null` is true where there is none.
+//! - `x in null` and `null in x` are false. `has(data.x)` asks whether it is there and not null.
+//! - As a condition, null is false: `!user.claims.muted` lets those in whose token says nothing of it.
+//! - The loops `all`, `exists`, `exists_one`, `filter`, `map` treat null as an empty list.
+//! - Everything else (a method, `size`, arithmetic, a conversion, `matches`) on null is a [`Failure`], which denies.
+//!
+//! # Numbers
+//! `int` and `double`; a JSON number without a fraction that fits 64 bits is an int. Where an int meets a double it becomes one
+//! (JSON does not tell 3 from 3.0). Overflow and division of an int by zero are failures. There are no unsigned numbers and no bytes.
+//!
+//! # Failures
+//! As in CEL, `&&` and `||`, and `all` and `exists`, forgive a failure where another part decides the answer.
+//!
+//! # Bounds
+//! Of the text: 4 KiB, 1000 tokens, 32 brackets and 64 operations inside each other; no loop inside the body of another; the
+//! pattern of `matches` is a literal, linear and compiled once. Of one evaluation: 200,000 steps and 4 MiB of made text and values.
+
+mod check;
+mod compute;
+mod evaluate;
+mod kind;
+mod node;
+mod output;
+mod parse;
+mod syntax;
+mod template;
+#[cfg(test)]
+mod tests;
+mod token;
+mod tree;
+mod value;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::diag::Code;
+use crate::diag::catalogue::rule::NOT_A_CONDITION;
+use crate::rule::evaluate::Run;
+use crate::rule::kind::Kind;
+use crate::rule::node::{Fact, Node};
+use crate::rule::value::Fault;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User};
+
+pub use template::Template;
 
 /// What exists where a rule stands, for the type check.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +137,7 @@ pub struct ConnectionFacts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The code's place in the diagnostics catalogue.
-    pub code: &'static crate::diag::Code,
+    pub code: &'static Code,
     /// The bytes of the text that are wrong.
     pub range: Range<usize>,
     /// One sentence.
@@ -99,18 +150,14 @@ pub struct Problem {
 #[derive(Debug)]
 pub struct Rule {
     text: Box<str>,
+    node: Node,
 }
 
 /// A value made of facts.
 #[derive(Debug)]
 pub struct Expression {
     text: Box<str>,
-}
-
-/// Text with `{CEL}` inside; `{{` and `}}` are braces.
-#[derive(Debug)]
-pub struct Template {
-    text: Box<str>,
+    node: Node,
 }
 
 /// Why an evaluation came to nothing; for the log, never for a client.
@@ -118,21 +165,83 @@ pub struct Template {
 #[error("{0}")]
 pub struct Failure(String);
 
+impl<'a> Facts<'a> {
+    /// The moment `now` and nothing else, to be filled by `Facts { user: …, ..Facts::at(now) }`.
+    pub const fn at(now: Timestamp) -> Self {
+        Self {
+            user: None,
+            sender: None,
+            path: None,
+            query: None,
+            params: None,
+            room: None,
+            connection: None,
+            data: None,
+            error: None,
+            now,
+        }
+    }
+}
+
+impl Problem {
+    fn new(code: &'static Code, range: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            range,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same problem in a longer text, in which this one begins at the byte `start`.
+    fn shifted(mut self, start: usize) -> Self {
+        self.range = self.range.start + start..self.range.end + start;
+        self
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
 impl Rule {
     /// Parses and type-checks `text`.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn compile(text: &str, _known: &Known) -> Result<Self, Vec<Problem>> {
-        Ok(Self { text: text.into() })
+    pub fn compile(text: &str, known: &Known) -> Result<Self, Vec<Problem>> {
+        let (node, kind) = compile(text, known)?;
+        if !kind.may_be_condition() {
+            let whole = text.len() - text.trim_start().len()..text.trim_end().len();
+            let message = format!("a rule answers yes or no, and this is {kind}");
+            return Err(vec![
+                Problem::new(&NOT_A_CONDITION, whole, message).help("compare it with something"),
+            ]);
+        }
+        Ok(Self {
+            text: text.into(),
+            node,
+        })
     }
 
     /// Whether the rule says yes.
     ///
     /// # Errors
     /// It could not be evaluated: that denies, and the log names it.
-    pub fn allows(&self, _facts: &Facts<'_>) -> Result<bool, Failure> {
-        Ok(&*self.text == "true")
+    pub fn allows(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
+        Ok(Run::new(facts).test(&self.node)?)
+    }
+
+    /// The answer, where it is the same for all facts. Also of the literals `true` and `false`, which say it on purpose.
+    pub fn constant(&self) -> Option<bool> {
+        check::truth(&self.node)
     }
 
     /// The rule as it was written.
@@ -146,33 +255,36 @@ impl Expression {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn compile(text: &str, _known: &Known) -> Result<Self, Vec<Problem>> {
-        Ok(Self { text: text.into() })
+    pub fn compile(text: &str, known: &Known) -> Result<Self, Vec<Problem>> {
+        let (node, _) = compile(text, known)?;
+        Ok(Self {
+            text: text.into(),
+            node,
+        })
     }
 
     /// The value.
     ///
     /// # Errors
     /// It could not be evaluated.
-    pub fn evaluate(&self, _facts: &Facts<'_>) -> Result<Value, Failure> {
-        Err(Failure(self.text.to_string()))
+    pub fn evaluate(&self, facts: &Facts<'_>) -> Result<Value, Failure> {
+        let mut run = Run::new(facts);
+        let value = run.value(&self.node)?;
+        Ok(run.json(&value)?)
+    }
+
+    /// Whether it is just `data`, so that the bytes that came can be passed on.
+    pub const fn is_data(&self) -> bool {
+        matches!(self.node, Node::Fact(Fact::Data))
+    }
+
+    /// The expression as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
-impl Template {
-    /// Parses and type-checks `text`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn compile(text: &str, _known: &Known) -> Result<Self, Vec<Problem>> {
-        Ok(Self { text: text.into() })
-    }
-
-    /// The text.
-    ///
-    /// # Errors
-    /// An expression in it could not be evaluated.
-    pub fn render(&self, _facts: &Facts<'_>) -> Result<String, Failure> {
-        Ok(self.text.to_string())
-    }
+fn compile(text: &str, known: &Known) -> Result<(Node, Kind), Vec<Problem>> {
+    let tree = parse::parse(text).map_err(|problem| vec![problem])?;
+    check::check(&tree, known)
 }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Memory of idle connections in the server's user space: RssAnon before and after.
+#
+#   benches/idle.sh [CONNECTIONS]                  15000; a process has 20000 descriptors
+#   SERVERS="nchan" benches/idle.sh
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
+
+CONNECTIONS=${1:-15000}
+SERVERS=${SERVERS:-"trunkline nchan"}
+RESULTS=$OUT/idle.jsonl
+
+build_load
+: >"$RESULTS"
+for server in $SERVERS; do
+    for spread in "one room each" "1 room"; do
+        room='{connection}'
+        [ "$spread" = "1 room" ] && room=everyone
+        case $server in
+        trunkline)
+            start_trunkline
+            target=(--address 127.0.0.1:$TRUNKLINE_PORT --pid "$TRUNKLINE_PID" --path "/ws/$room" --ready frame) ;;
+        nchan)
+            start_nchan
+            target=(--address 127.0.0.1:$NCHAN_PORT --pid "$NCHAN_PID" --path "/sub?id=$room") ;;
+        esac
+        load idle "${target[@]}" --connections "$CONNECTIONS" | record "$server" "$CONNECTIONS idle, $spread" "$RESULTS"
+        stop_servers
+    done
+done
+python3 "$ROOT/benches/summary.py" "$RESULTS"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# From exec to the first connection accepted, with the example and the demo, and the size of the binary.
+#
+#   benches/startup.sh [RUNS]                      20
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
+
+RUNS=${1:-20}
+RESULTS=$OUT/startup.jsonl
+export JWT_SECRET=a-bench-secret-of-at-least-32-bytes!! API_KEY=a-bench-key-of-at-least-thirty-two-bytes
+
+build_load
+: >"$RESULTS"
+for config in examples/fastapi-parity/channels.yaml benches/channels.yaml; do
+    load startup --address 127.0.0.1:$TRUNKLINE_PORT --runs "$RUNS" -- taskset -c 0 "$TRUNKLINE" serve "$ROOT/$config" |
+        record trunkline "$config" "$RESULTS"
+done
+python3 "$ROOT/benches/summary.py" "$RESULTS"
+echo "binary: $(stat -c %s "$TRUNKLINE") bytes"

@@ -1,0 +1,195 @@
+//! Frames that ask something or say something of the connection itself.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::connection::Connection;
+use crate::engine::membership::seat;
+use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
+use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
+use crate::vocab::Seq;
+
+const PAGE: u64 = 100;
+const HISTORY_PAGE_MAX: usize = 1000;
+
+impl Engine {
+    /// Answers a frame that is no message.
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<&str>,
+        frame: ClientFrame<'_>,
+    ) -> Result<(), Reject> {
+        match frame {
+            ClientFrame::Ping => {
+                connection.send(&Object::new("pong", 32).optional("id", id).finish());
+                Ok(())
+            }
+            ClientFrame::Pong => Ok(()),
+            ClientFrame::Join(rooms) => {
+                let max = connection.endpoint.limits.rooms_per_connection;
+                if rooms.len() > max {
+                    return Err(Reject::new(
+                        RejectCode::TooManyRooms,
+                        format!("a connection may be in {max} rooms here"),
+                    ));
+                }
+                rooms
+                    .iter()
+                    .try_for_each(|(room, since)| self.join_by_frame(connection, room, *since, id))
+            }
+            ClientFrame::Leave(room) => self.leave_by_frame(connection, &room, id),
+            ClientFrame::Members(query) => self.members(connection, id, &query),
+            ClientFrame::History(query) => self.history(connection, id, &query),
+            ClientFrame::Received { room, seq } => {
+                self.received(connection, id, room.as_deref(), seq)
+            }
+            ClientFrame::Token(_) => Err(Reject::new(
+                RejectCode::BadFrame,
+                "no token is awaited here: connect again with the new one",
+            )),
+            ClientFrame::State => Err(Reject::new(
+                RejectCode::UnknownType,
+                "no presence state is declared here",
+            )),
+            ClientFrame::Message(_) => Err(Reject::new(RejectCode::Internal, "internal error")
+                .cause("a message came to the answers")),
+        }
+    }
+
+    fn members(
+        &self,
+        connection: &Connection,
+        id: Option<&str>,
+        query: &MembersQuery<'_>,
+    ) -> Result<(), Reject> {
+        let hall = seat(connection, &query.room)?;
+        if !hall.kind.presence.members {
+            return Err(Reject::new(
+                RejectCode::Forbidden,
+                format!("`{}` does not tell its members", hall.name),
+            ));
+        }
+        let limit = usize::try_from(query.limit.unwrap_or(PAGE))
+            .unwrap_or(MEMBERS_PAGE_MAX)
+            .clamp(1, MEMBERS_PAGE_MAX);
+        let frame = members_frame(
+            "members",
+            id,
+            &hall,
+            &hall.lock().room,
+            query.after.as_deref(),
+            limit,
+        );
+        connection.send(&frame);
+        Ok(())
+    }
+
+    fn history(
+        &self,
+        connection: &Connection,
+        id: Option<&str>,
+        query: &HistoryQuery<'_>,
+    ) -> Result<(), Reject> {
+        let hall = seat(connection, &query.room)?;
+        let limit = usize::try_from(query.limit.unwrap_or(PAGE))
+            .unwrap_or(HISTORY_PAGE_MAX)
+            .clamp(1, HISTORY_PAGE_MAX);
+        let page = if hall.kind.history.is_some() {
+            hall.lock().room.page(self.clock.now(), query.before, limit)
+        } else {
+            None
+        };
+        let Some(page) = page else {
+            return Err(Reject::new(
+                RejectCode::Forbidden,
+                format!("`{}` keeps no history", hall.name),
+            ));
+        };
+        // A page must not fill the reader's own queue: the oldest of it are left for the next.
+        let mut left = connection.endpoint.limits.queue_bytes.len() / 2;
+        let fits = page.entries.iter().rev().take_while(|entry| {
+            let len = entry.frame.payload().len() + 1;
+            let fits = len <= left;
+            left = left.saturating_sub(len);
+            fits
+        });
+        let kept = fits.count();
+        let entries = &page.entries[page.entries.len() - kept..];
+        let frame = Object::new("history", 128)
+            .optional("id", id)
+            .field("room", hall.name.as_str())
+            .json_list(
+                "messages",
+                entries.iter().map(|entry| entry.frame.payload()),
+            )
+            .field("more", &(page.more || kept < page.entries.len()))
+            .finish();
+        connection.send(&frame);
+        Ok(())
+    }
+
+    fn received(
+        &self,
+        connection: &Connection,
+        id: Option<&str>,
+        room: Option<&str>,
+        seq: Seq,
+    ) -> Result<(), Reject> {
+        let hall = match room {
+            Some(room) => seat(connection, room)?,
+            None => {
+                let inner = connection.inner.lock();
+                let mut inboxes = inner.seats.iter().filter(|hall| hall.kind.inbox.is_some());
+                match (inboxes.next(), inboxes.next()) {
+                    (Some(hall), None) => hall.clone(),
+                    _ => {
+                        return Err(Reject::new(
+                            RejectCode::BadRoom,
+                            "say with `room` which inbox you mean",
+                        ));
+                    }
+                }
+            }
+        };
+        if !self.owns_inbox(connection, &hall) {
+            return Err(Reject::new(
+                RejectCode::Forbidden,
+                format!("`{}` is not your inbox", hall.name),
+            ));
+        }
+        let mut state = hall.lock();
+        state
+            .room
+            .received(self.clock.now(), seq, connection.device());
+        drop(state);
+        if let Some(id) = id {
+            connection.send(
+                &Object::new("ack", 64)
+                    .field("id", id)
+                    .field("room", hall.name.as_str())
+                    .finish(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the room has an inbox, and the connection's user is whose it is.
+    pub(super) fn owns_inbox(&self, connection: &Connection, hall: &crate::engine::Hall) -> bool {
+        let Some(inbox) = &hall.kind.inbox else {
+            return false;
+        };
+        let facts = crate::rule::Facts {
+            params: Some(&hall.parameters),
+            ..connection.facts(self.clock.now(), self.clock.monotonic())
+        };
+        match inbox.owner.evaluate(&facts) {
+            Ok(serde_json::Value::String(owner)) => owner == connection.user.id.as_str(),
+            Ok(_) => false,
+            Err(failure) => {
+                tracing::warn!(room = %hall.name, %failure, "whose inbox this is could not be told");
+                false
+            }
+        }
+    }
+}

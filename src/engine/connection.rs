@@ -1,0 +1,388 @@
+//! One socket and what stands around it: who, where, which rooms, what waits.
+
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::engine::Hall;
+use crate::engine::limit::ConnectionBuckets;
+use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
+use crate::engine::render;
+use crate::plan::{Endpoint, Protocol};
+use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
+use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
+use crate::rule::{ConnectionFacts, Facts};
+use crate::telemetry::Metrics;
+use crate::vocab::{ConnectionId, Monotonic, Parameters, Seq, Timestamp, User};
+
+/// A connection of a user to an endpoint.
+pub struct Connection {
+    /// Its id on the wire.
+    pub id: ConnectionId,
+    /// Its number in this process.
+    pub(super) serial: u64,
+    /// The number of its user in this process.
+    pub(super) user_serial: u64,
+    /// Where it came in.
+    pub endpoint: Arc<Endpoint>,
+    /// Who.
+    pub user: Arc<User>,
+    /// What came with the request.
+    pub(super) request: Box<RequestFacts>,
+    /// Where from.
+    pub ip: IpAddr,
+    opened: Monotonic,
+    last_heard: AtomicU64,
+    asked: AtomicBool,
+    abandoned: AtomicBool,
+    pub(super) link: Box<dyn Link>,
+    outbox: Mutex<Outbox>,
+    waker: Mutex<Option<Waker>>,
+    pub(super) inner: Mutex<Inner>,
+    metrics: Arc<Metrics>,
+}
+
+/// What came with the request that opened a connection.
+#[derive(Debug, Default)]
+pub struct RequestFacts {
+    /// The parameters of the path.
+    pub path: Parameters,
+    /// The query, without credentials.
+    pub query: Parameters,
+}
+
+/// What only the connection's own frames change.
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) seats: Vec<Arc<Hall>>,
+    pub(super) buckets: ConnectionBuckets,
+    pub(super) strikes: u32,
+    /// Inbox messages that count as received once everything that waits is written.
+    pub(super) receipts: Vec<(Arc<Hall>, Seq)>,
+    pub(super) ended: bool,
+}
+
+/// What a connection is made of.
+pub(super) struct Parts {
+    pub(super) id: ConnectionId,
+    pub(super) serial: u64,
+    pub(super) user_serial: u64,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) user: Arc<User>,
+    pub(super) request: Box<RequestFacts>,
+    pub(super) ip: IpAddr,
+    pub(super) opened: Monotonic,
+    pub(super) link: Box<dyn Link>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Connection {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            id: parts.id,
+            serial: parts.serial,
+            user_serial: parts.user_serial,
+            endpoint: parts.endpoint,
+            user: parts.user,
+            request: parts.request,
+            ip: parts.ip,
+            opened: parts.opened,
+            last_heard: AtomicU64::new(parts.opened.as_millis()),
+            asked: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            link: parts.link,
+            outbox: Mutex::new(Outbox::new()),
+            waker: Mutex::new(None),
+            inner: Mutex::new(Inner::default()),
+            metrics: parts.metrics,
+        }
+    }
+
+    /// What rules of this connection see; the room and the data are added by who knows them.
+    pub(super) fn facts(&self, now: Timestamp, monotonic: Monotonic) -> Facts<'_> {
+        Facts {
+            user: Some(&self.user),
+            sender: None,
+            path: Some(&self.request.path),
+            query: Some(&self.request.query),
+            params: None,
+            room: None,
+            connection: Some(ConnectionFacts {
+                id: self.id,
+                ip: self.ip,
+                endpoint: self.endpoint.path.as_str(),
+                age: monotonic.since(self.opened),
+            }),
+            data: None,
+            error: None,
+            now,
+        }
+    }
+
+    /// The id of the device, where the client told one.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.request.query.get("device")
+    }
+
+    /// Sends one frame, in the form of the endpoint.
+    pub fn send(&self, frame: &Frame) {
+        match &self.endpoint.protocol {
+            Protocol::Json | Protocol::EveryFrame(_) => {
+                if frame.kind() == FrameKind::Json {
+                    self.send_as_is(frame.bytes());
+                }
+            }
+            Protocol::Text(text) => {
+                if let Some(rendered) = render::render(text, frame) {
+                    self.send_as_is(rendered.bytes());
+                }
+            }
+            Protocol::Raw(_) => {
+                if frame.kind() == FrameKind::Raw {
+                    self.send_as_is(frame.bytes());
+                }
+            }
+        }
+    }
+
+    /// Sends a refusal.
+    pub(super) fn reject(&self, id: Option<&str>, reject: &Reject) {
+        self.metrics.rejects[reject.code as usize].inc();
+        tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = %reject.message, cause = reject.cause, "rejected");
+        self.send(&reject.to_frame(id));
+    }
+
+    /// Sends bytes that are a frame already.
+    pub(super) fn send_as_is(&self, frame: &Bytes) {
+        self.send_batch(&[frame], &[IoSlice::new(frame)]);
+    }
+
+    /// Sends frames in as few writes as there can be; `slices` are the same bytes.
+    pub(super) fn send_batch(&self, frames: &[&Bytes], slices: &[IoSlice<'_>]) {
+        let limits = &self.endpoint.limits;
+        let bounds = Bounds {
+            bytes: limits.queue_bytes.len(),
+            frames: limits.queue_frames,
+        };
+        let written = self.with_outbox(|outbox| outbox.push(frames, slices, &*self.link, bounds));
+        self.metrics.frames_sent.inc_by(frames.len() as u64);
+        if written.overflowed {
+            tracing::debug!(connection = ?self.id, user = %self.user.id, "too slow: its queue is full");
+            self.close_with(
+                CloseCode::TooSlow,
+                CloseCode::TooSlow.reason(),
+                Backlog::Drop,
+            );
+        }
+    }
+
+    /// Does something with the outbox and counts what it did.
+    fn with_outbox(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
+        let (written, before, after) = {
+            let mut outbox = self.outbox.lock();
+            let before = (outbox.bytes(), outbox.frames());
+            let written = act(&mut outbox);
+            (written, before, (outbox.bytes(), outbox.frames()))
+        };
+        self.metrics.socket_writes.inc_by(written.calls);
+        self.metrics.bytes_sent.inc_by(written.bytes);
+        let gauges = [
+            (&self.metrics.queue_bytes, before.0, after.0),
+            (&self.metrics.queue_frames, before.1, after.1),
+        ];
+        for (gauge, before, after) in gauges {
+            if before != after {
+                gauge.inc_by(after as i64 - before as i64);
+            }
+        }
+        if written.wake {
+            self.wake();
+        }
+        written
+    }
+
+    /// Holds back what is sent from now on, so that it leaves together.
+    pub fn hold(&self) {
+        self.outbox.lock().hold();
+    }
+
+    /// Lets go what was held back.
+    pub fn release(&self) {
+        self.with_outbox(|outbox| outbox.release(&*self.link));
+    }
+
+    /// Sends `first` before everything that was held back, and lets that go.
+    pub(super) fn open_with(&self, first: Option<&Frame>) {
+        self.with_outbox(|outbox| {
+            if let Some(frame) = first {
+                outbox.lead(frame.bytes().clone());
+            }
+            outbox.release(&*self.link)
+        });
+    }
+
+    /// The socket takes more: writes what waits.
+    pub fn drain(&self) {
+        self.with_outbox(|outbox| outbox.drain(&*self.link));
+        self.settle_receipts();
+    }
+
+    /// Whether the connection's task has to wait until the socket takes more.
+    pub fn is_blocked(&self) -> bool {
+        self.outbox.lock().is_blocked()
+    }
+
+    /// Inbox messages up to `seq` count as received once everything that waits now is written.
+    pub(super) fn receive_when_written(&self, hall: &Arc<Hall>, seq: Seq) {
+        {
+            let mut inner = self.inner.lock();
+            match inner
+                .receipts
+                .iter_mut()
+                .find(|(known, _)| Arc::ptr_eq(known, hall))
+            {
+                Some((_, known)) => *known = seq.max(*known),
+                None => inner.receipts.push((hall.clone(), seq)),
+            }
+        }
+        self.settle_receipts();
+    }
+
+    fn settle_receipts(&self) {
+        {
+            let outbox = self.outbox.lock();
+            if outbox.phase() != Phase::Open || !outbox.is_empty() {
+                return;
+            }
+        }
+        let receipts = std::mem::take(&mut self.inner.lock().receipts);
+        for (hall, seq) in receipts {
+            hall.lock().room.written(seq);
+        }
+    }
+
+    /// Ends the connection with a close frame, behind everything that waits.
+    pub fn close(&self, code: CloseCode) {
+        self.close_with(code, code.reason(), Backlog::Write);
+    }
+
+    pub(super) fn close_with(&self, code: CloseCode, reason: &str, backlog: Backlog) {
+        let wire_code = WireCode::new(code.as_u16());
+        let Some(wire_code) = wire_code else { return };
+        self.close_frame(wire_code, reason, backlog);
+    }
+
+    fn close_frame(&self, code: WireCode, reason: &str, backlog: Backlog) {
+        let frame = encode_close(code, reason, Masking::Plain);
+        let mut begun = false;
+        self.with_outbox(|outbox| {
+            begun = outbox.phase() == Phase::Open;
+            outbox.close(frame, backlog, &*self.link)
+        });
+        if begun {
+            self.metrics.closes.code(code.get()).inc();
+        }
+    }
+
+    /// Answers a ping.
+    pub fn send_control(&self, frame: &Bytes) {
+        self.send_as_is(frame);
+    }
+
+    /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
+    pub fn close_answer(&self, code: Option<WireCode>) {
+        let code = code.unwrap_or(WireCode::NORMAL);
+        self.close_frame(code, "", Backlog::Write);
+    }
+
+    /// Ends the connection for a violation of the framing.
+    pub fn close_for(&self, code: WireCode, reason: &str) {
+        self.close_frame(code, reason, Backlog::Write);
+    }
+
+    /// Whether the peer's time is over.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// How far the end has come.
+    pub fn phase(&self) -> Phase {
+        self.outbox.lock().phase()
+    }
+
+    /// Whether a close frame was sent, or nothing can be sent any more, and nothing waits.
+    pub fn is_over(&self) -> bool {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return true;
+        }
+        let outbox = self.outbox.lock();
+        outbox.phase() != Phase::Open && outbox.is_empty()
+    }
+
+    /// Stops waiting for the peer, which had its time to take the close frame.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.end();
+        self.wake();
+    }
+
+    /// Nothing can be written any more.
+    pub(super) fn end(&self) {
+        self.with_outbox(|outbox| {
+            outbox.end();
+            Written::default()
+        });
+    }
+
+    /// The task to wake when there is something to do beside reading.
+    pub fn register(&self, waker: &Waker) {
+        let mut slot = self.waker.lock();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A sign of life at the engine's coarse time.
+    pub(super) fn heard(&self, now_millis: u64) {
+        self.last_heard.store(now_millis, Ordering::Relaxed);
+        if self.asked.load(Ordering::Relaxed) {
+            self.asked.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// When the peer was last heard of.
+    pub(super) fn last_heard_millis(&self) -> u64 {
+        self.last_heard.load(Ordering::Relaxed)
+    }
+
+    /// Whether the peer has been asked for a sign of life and has not given one; sets that it has been.
+    pub(super) fn ask(&self) -> bool {
+        self.asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// How long the connection has lasted.
+    pub fn age(&self, now: Monotonic) -> Duration {
+        now.since(self.opened)
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("user", &self.user.id)
+            .finish_non_exhaustive()
+    }
+}

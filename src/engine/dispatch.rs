@@ -1,0 +1,266 @@
+//! Where a valid message goes: to a room, to a user, back; once for each idempotency key.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::engine::connection::Connection;
+use crate::engine::feed::{self, Audience, Feed};
+use crate::engine::membership::flush_if_needed;
+use crate::engine::pipeline::{Origin, Place, Refused, Valid};
+use crate::engine::{Engine, Hall};
+use crate::plan::{Protocol, Route};
+use crate::protocol::{Frame, Reject, RejectCode};
+use crate::room::{Outcome, Room, Seen};
+
+impl Engine {
+    pub(super) fn dispatch(self: &Arc<Self>, valid: &Valid<'_>) -> Result<Outcome, Refused> {
+        let decoded = &valid.0.decoded;
+        if let Place::User(user) = &decoded.place {
+            return self.keyed(valid, |outcome| {
+                self.send_to_user(valid, user.as_str(), outcome);
+                Ok(())
+            });
+        }
+        match &decoded.message.to {
+            Route::Room => self.post(valid, &decoded.place, Audience::Everyone),
+            Route::Others => {
+                let audience = match decoded.origin {
+                    Origin::Client(connection) => Audience::NotUser(connection.user_serial),
+                    Origin::Application(_) => Audience::Everyone,
+                };
+                self.post(valid, &decoded.place, audience)
+            }
+            Route::OtherConnections => {
+                let audience = match decoded.origin {
+                    Origin::Client(connection) => Audience::NotConnection(connection.serial),
+                    Origin::Application(_) => Audience::Everyone,
+                };
+                self.post(valid, &decoded.place, audience)
+            }
+            Route::Sender | Route::None => match (&decoded.origin, &decoded.place) {
+                // The application has no connection of its own: what it publishes to a room goes to the room.
+                (Origin::Application(_), Place::Room(_)) => {
+                    self.post(valid, &decoded.place, Audience::Everyone)
+                }
+                _ => self.keyed(valid, |_| Ok(())),
+            },
+            Route::User(expression) => {
+                let id = expression
+                    .evaluate(&self.facts(&valid.0))
+                    .ok()
+                    .and_then(|value| match value {
+                        Value::String(id) => Some(id),
+                        Value::Number(id) => Some(id.to_string()),
+                        _ => None,
+                    });
+                let Some(id) = id else {
+                    return Err(Reject::new(
+                        RejectCode::BadFrame,
+                        "the data names no user to send this to",
+                    )
+                    .into());
+                };
+                self.keyed(valid, |outcome| {
+                    self.send_to_user(valid, &id, outcome);
+                    Ok(())
+                })
+            }
+            Route::OtherRoom(template) => {
+                let name = template.render(&self.facts(&valid.0)).map_err(|failure| {
+                    Reject::new(
+                        RejectCode::BadRoom,
+                        "the data names no room to send this to",
+                    )
+                    .cause(failure.to_string())
+                })?;
+                let target = self.target(&name)?;
+                self.post(valid, &Place::Room(target), Audience::Everyone)
+            }
+        }
+    }
+
+    fn send_to_user(&self, valid: &Valid<'_>, user: &str, outcome: &Outcome) {
+        let decoded = &valid.0.decoded;
+        let frame = self.message_frame(decoded, None, outcome);
+        let connections = self.users.connections(user);
+        for connection in &connections {
+            connection.send(&frame);
+        }
+        self.metrics.messages_delivered[decoded.message.index].inc_by(connections.len() as u64);
+    }
+
+    /// Does what a message that goes to no room asks for, once for each idempotency key, and answers.
+    fn keyed(
+        &self,
+        valid: &Valid<'_>,
+        act: impl FnOnce(&Outcome) -> Result<(), Refused>,
+    ) -> Result<Outcome, Refused> {
+        let decoded = &valid.0.decoded;
+        let body = (decoded.message.name.as_str(), &*decoded.data);
+        let now = self.clock.now();
+        if let Some(key) = &decoded.key {
+            match self
+                .endpoint_keys
+                .lock()
+                .look(decoded.origin.key_owner(), key, body, now)
+            {
+                Seen::Never => {}
+                Seen::Before(outcome) => {
+                    self.answer_directly(valid, &outcome);
+                    return Ok(outcome);
+                }
+                Seen::Differently => return Err(key_reused().into()),
+            }
+        }
+        let outcome = Outcome {
+            message_id: self.next_message_id(),
+            seq: None,
+        };
+        act(&outcome)?;
+        if let Some(key) = &decoded.key {
+            self.endpoint_keys
+                .lock()
+                .remember(decoded.origin.key_owner(), key, body, outcome, now);
+        }
+        self.answer_directly(valid, &outcome);
+        Ok(outcome)
+    }
+
+    fn answer_directly(&self, valid: &Valid<'_>, outcome: &Outcome) {
+        let Origin::Client(connection) = &valid.0.decoded.origin else {
+            return;
+        };
+        if let Some(frame) = self.answer_of(valid, outcome) {
+            connection.send(&frame);
+        }
+    }
+
+    /// Stores a message in a room, and has it delivered there.
+    fn post(
+        self: &Arc<Self>,
+        valid: &Valid<'_>,
+        place: &Place,
+        audience: Audience,
+    ) -> Result<Outcome, Refused> {
+        let (outcome, flush) = match place {
+            Place::Seat(hall) => {
+                let mut state = hall.lock();
+                let state = &mut *state;
+                self.post_into(valid, hall, &mut state.room, &mut state.queue, audience)
+            }
+            Place::Room(target) => self.rooms.with(
+                &target.name,
+                &target.kind,
+                &target.parameters,
+                |hall, state| {
+                    let posted =
+                        self.post_into(valid, hall, &mut state.room, &mut state.queue, audience);
+                    if state.room.members.is_empty() {
+                        self.forget_later(hall, state);
+                    }
+                    posted
+                },
+            ),
+            Place::Endpoint | Place::User(_) => Err(Reject::new(
+                RejectCode::BadRoom,
+                "this message goes to a room: say which",
+            )
+            .into()),
+        }?;
+        if let Some(hall) = flush {
+            feed::spawn_flush(self, &hall);
+        }
+        Ok(outcome)
+    }
+
+    fn post_into(
+        &self,
+        valid: &Valid<'_>,
+        hall: &Arc<Hall>,
+        room: &mut Room,
+        queue: &mut Feed,
+        audience: Audience,
+    ) -> Result<(Outcome, Option<Arc<Hall>>), Refused> {
+        let decoded = &valid.0.decoded;
+        let message = &decoded.message;
+        if queue.is_full() {
+            return Err(Reject::new(
+                RejectCode::Unavailable,
+                "the room has more to deliver than it can: try again",
+            )
+            .into());
+        }
+        let now = self.clock.now();
+        let body = (message.name.as_str(), &*decoded.data);
+        let seen = decoded.key.as_ref().map_or(Seen::Never, |key| {
+            room.keys.look(decoded.origin.key_owner(), key, body, now)
+        });
+        let (outcome, fresh) = match seen {
+            Seen::Differently => return Err(key_reused().into()),
+            Seen::Before(outcome) => (outcome, false),
+            Seen::Never => {
+                let stores =
+                    message.stored && matches!(message.to, Route::Room | Route::OtherRoom(_));
+                let seq = room.next_seq().filter(|_| stores);
+                (
+                    Outcome {
+                        message_id: self.next_message_id(),
+                        seq,
+                    },
+                    true,
+                )
+            }
+        };
+        let answer = match &decoded.origin {
+            Origin::Client(connection) => self
+                .answer_of(valid, &outcome)
+                .map(|frame| (connection, frame)),
+            Origin::Application(_) => None,
+        };
+        // On text endpoints the personal answer comes before what everyone hears; acks come behind what they acknowledge.
+        let (before, after) = match answer {
+            Some((connection, frame))
+                if matches!(connection.endpoint.protocol, Protocol::Text(_)) =>
+            {
+                (Some((connection, frame)), None)
+            }
+            answer => (None, answer),
+        };
+        let reads_here = |connection: &Connection| {
+            matches!(&decoded.place, Place::Seat(seat) if Arc::ptr_eq(seat, hall))
+                && connection.serial > 0
+        };
+        let say = |answer: Option<(&Arc<Connection>, Frame)>, queue: &mut Feed| match answer {
+            Some((connection, frame)) if reads_here(connection) => {
+                queue.say(Audience::Only(connection.serial), frame)
+            }
+            Some((connection, frame)) => connection.send(&frame),
+            None => {}
+        };
+        say(
+            before.map(|(connection, frame)| (*connection, frame)),
+            queue,
+        );
+        if fresh {
+            let frame = self.message_frame(decoded, Some(&hall.name), &outcome);
+            if outcome.seq.is_some() {
+                room.store(now, outcome.message_id, frame.clone());
+            }
+            if let Some(key) = &decoded.key {
+                room.keys
+                    .remember(decoded.origin.key_owner(), key, body, outcome, now);
+            }
+            queue.publish(audience, frame, message.index, outcome.seq);
+        }
+        say(after.map(|(connection, frame)| (*connection, frame)), queue);
+        Ok((outcome, flush_if_needed(hall, queue)))
+    }
+}
+
+fn key_reused() -> Reject {
+    Reject::new(
+        RejectCode::KeyReused,
+        "this key came before with another message",
+    )
+}

@@ -1,0 +1,352 @@
+//! Joining and leaving rooms, and who is told.
+
+use std::sync::Arc;
+
+use crate::engine::connection::Connection;
+use crate::engine::feed::{self, Audience, Feed};
+use crate::engine::limit::Subject;
+use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
+use crate::engine::timer::Timer;
+use crate::engine::{Engine, Hall};
+use crate::plan::{AnnounceTo, Receipt, RoomKind};
+use crate::protocol::{Frame, Object, Reject, RejectCode};
+use crate::room::{Arrival, Departure, Grace, Room};
+use crate::rule::{Facts, RoomFacts, Rule};
+use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
+
+/// A room's name and what it is an instance of.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) name: RoomName,
+    pub(super) kind: Arc<RoomKind>,
+    pub(super) parameters: Parameters,
+}
+
+impl Engine {
+    /// The room called `name`, if a declared pattern has it.
+    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
+        let shown: String = name.chars().take(128).collect();
+        let name = RoomName::parse(name).map_err(|error| {
+            Reject::new(
+                RejectCode::BadRoom,
+                format!("`{shown}` is not a room's name: {error}"),
+            )
+        })?;
+        match self.plan.room_kind(&name) {
+            Some((kind, parameters)) => Ok(Target {
+                kind: kind.clone(),
+                parameters,
+                name,
+            }),
+            None => Err(Reject::new(
+                RejectCode::BadRoom,
+                format!("there is no room `{shown}`"),
+            )),
+        }
+    }
+
+    /// What a rule says; one that fails to evaluate denies, and the log names it.
+    pub(super) fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+        match rule.allows(facts) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.metrics.rule_denials.inc();
+                false
+            }
+            Err(failure) => {
+                self.metrics.rule_failures.inc();
+                tracing::warn!(rule = rule.text(), %failure, "a rule could not be evaluated, and so denies");
+                false
+            }
+        }
+    }
+
+    /// Whether the room's own rule lets somebody in.
+    pub(super) fn may_join(&self, target: &Target, facts: &Facts<'_>) -> Result<(), Reject> {
+        let users_count = self
+            .rooms
+            .find(target.name.as_str())
+            .map_or(0, |hall| hall.lock().room.members.users_count());
+        let facts = Facts {
+            params: Some(&target.parameters),
+            room: Some(RoomFacts {
+                name: target.name.as_str(),
+                users_count,
+            }),
+            ..*facts
+        };
+        if self.allows(&target.kind.may_join, &facts) {
+            return Ok(());
+        }
+        let message = format!("you may not join `{}`", target.name);
+        Err(Reject::new(RejectCode::Forbidden, message)
+            .cause(format!("may_join: {}", target.kind.may_join.text())))
+    }
+
+    /// A frame asks to join.
+    pub(super) fn join_by_frame(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        name: &str,
+        since: Option<Position>,
+        id: Option<&str>,
+    ) -> Result<(), Reject> {
+        let endpoint = &connection.endpoint;
+        {
+            let mut inner = connection.inner.lock();
+            let subject = Subject {
+                user: Some(&connection.user.id),
+                ip: Some(connection.ip),
+                endpoint: Some(endpoint),
+                room: None,
+            };
+            self.limits
+                .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
+                .map_err(|exceeded| super::pipeline::too_fast(&exceeded))?;
+            if inner.seats.len() >= endpoint.limits.rooms_per_connection {
+                let message = format!(
+                    "a connection may be in {} rooms here",
+                    endpoint.limits.rooms_per_connection
+                );
+                return Err(Reject::new(RejectCode::TooManyRooms, message));
+            }
+        }
+        let target = self.target(name)?;
+        if !endpoint
+            .rooms
+            .iter()
+            .any(|kind| kind.index == target.kind.index)
+        {
+            return Err(Reject::new(
+                RejectCode::Forbidden,
+                "rooms of this kind are not joined here",
+            ));
+        }
+        self.may_join(
+            &target,
+            &connection.facts(self.clock.now(), self.clock.monotonic()),
+        )?;
+        self.join(connection, &target, since, Some(id)).map(|_| ())
+    }
+
+    /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
+    /// Returns what `welcome` says of the room.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        target: &Target,
+        since: Option<Position>,
+        answer: Option<Option<&str>>,
+    ) -> Result<serde_json::Value, Reject> {
+        let already = connection
+            .inner
+            .lock()
+            .seats
+            .iter()
+            .any(|hall| hall.name == target.name);
+        let (standing, flush) = self.rooms.with(
+            &target.name,
+            &target.kind,
+            &target.parameters,
+            |hall, state| {
+                let members = &mut state.room.members;
+                if !members.has(&connection.user.id) && members.users_count() >= hall.kind.users_max
+                {
+                    let message = format!("`{}` has as many users as it may", hall.name);
+                    return Err(Reject::new(RejectCode::RoomFull, message));
+                }
+                if already {
+                    let standing = standing(&mut state.room, hall, self, connection);
+                    if let Some(id) = answer {
+                        state
+                            .queue
+                            .say(Audience::Only(connection.serial), joined(id, &standing));
+                    }
+                    return Ok((standing, flush_if_needed(hall, &mut state.queue)));
+                }
+                let arrival = members.enter(&connection.user, self.clock.now());
+                let standing = standing(&mut state.room, hall, self, connection);
+                let replay = state
+                    .room
+                    .replay(self.clock.now(), since, connection.device());
+                let mut opening = Vec::new();
+                opening.extend(answer.map(|id| joined(id, &standing)));
+                if replay.gap {
+                    opening.push(gap(hall, &state.room));
+                }
+                opening.extend(replay.frames);
+                if let Some(present) = &hall.kind.presence.present {
+                    opening.push(members_frame(
+                        present.as_str(),
+                        None,
+                        hall,
+                        &state.room,
+                        None,
+                        MEMBERS_PAGE_MAX,
+                    ));
+                }
+                let on_write = hall
+                    .kind
+                    .inbox
+                    .as_ref()
+                    .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite);
+                let receipt = state
+                    .room
+                    .position()
+                    .map(|position| position.seq)
+                    .filter(|_| on_write);
+                state.queue.enter(connection.clone(), opening, receipt);
+                if arrival == Arrival::New {
+                    self.announce_arrival(hall, &state.room, &mut state.queue, connection);
+                }
+                connection.inner.lock().seats.push(hall.clone());
+                Ok((standing, flush_if_needed(hall, &mut state.queue)))
+            },
+        )?;
+        if let Some(hall) = flush {
+            feed::spawn_flush(self, &hall);
+        }
+        Ok(standing)
+    }
+
+    fn announce_arrival(
+        &self,
+        hall: &Hall,
+        room: &Room,
+        queue: &mut Feed,
+        connection: &Connection,
+    ) {
+        let Some(name) = &hall.kind.presence.joined else {
+            return;
+        };
+        let audience = match hall.kind.presence.announce_to {
+            AnnounceTo::Others => Audience::NotUser(connection.user_serial),
+            AnnounceTo::Room => Audience::Everyone,
+        };
+        queue.say(
+            audience,
+            self.announcement(name, hall, room, &connection.user),
+        );
+    }
+
+    fn announcement(&self, name: &MessageName, hall: &Hall, room: &Room, user: &User) -> Frame {
+        Object::new(name.as_str(), 256)
+            .field("room", hall.name.as_str())
+            .user("user", user)
+            .field("users_count", &room.members.users_count())
+            .plain("timestamp", self.clock.now())
+            .finish()
+    }
+
+    /// A frame asks to leave.
+    pub(super) fn leave_by_frame(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<(), Reject> {
+        let hall = seat(connection, name)?;
+        connection
+            .inner
+            .lock()
+            .seats
+            .retain(|seat| !Arc::ptr_eq(seat, &hall));
+        let answer = Object::new("left", 64)
+            .optional("id", id)
+            .field("room", hall.name.as_str())
+            .finish();
+        self.depart(connection, &hall, Grace::None, Some(answer));
+        Ok(())
+    }
+
+    /// The connection broke, or was closed.
+    pub(super) fn vacate(self: &Arc<Self>, connection: &Arc<Connection>, hall: &Arc<Hall>) {
+        let grace = if hall.kind.presence.grace.is_zero() {
+            Grace::None
+        } else {
+            Grace::Wait
+        };
+        self.depart(connection, hall, grace, None);
+    }
+
+    fn depart(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        hall: &Arc<Hall>,
+        grace: Grace,
+        answer: Option<Frame>,
+    ) {
+        let flush = {
+            let mut state = hall.lock();
+            if let Some(answer) = answer {
+                state.queue.say(Audience::Only(connection.serial), answer);
+            }
+            state.queue.leave(connection.serial);
+            match state.room.members.exit(&connection.user.id, grace) {
+                Departure::Still => {}
+                Departure::Gone => self.announce_departure(hall, &mut state, &connection.user),
+                Departure::Absent(absence) => {
+                    let at = self.clock.monotonic().after(hall.kind.presence.grace);
+                    self.timers.at(
+                        at,
+                        Timer::Grace {
+                            hall: hall.clone(),
+                            user: connection.user.id.clone(),
+                            absence,
+                        },
+                    );
+                }
+            }
+            flush_if_needed(hall, &mut state.queue)
+        };
+        if let Some(hall) = flush {
+            feed::spawn_flush(self, &hall);
+        }
+    }
+
+    fn announce_departure(
+        &self,
+        hall: &Arc<Hall>,
+        state: &mut crate::broker::memory::HallState<Feed>,
+        user: &User,
+    ) {
+        if let Some(name) = &hall.kind.presence.left {
+            let frame = self.announcement(name, hall, &state.room, user);
+            state.queue.say(Audience::Everyone, frame);
+        }
+        self.forget_later(hall, state);
+    }
+
+    /// The grace of an absence is over.
+    pub(super) fn expire_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId, absence: u32) {
+        let flush = {
+            let mut state = hall.lock();
+            let Some(member) = state.room.members.expire(user, absence) else {
+                return;
+            };
+            self.announce_departure(hall, &mut state, &member.user);
+            flush_if_needed(hall, &mut state.queue)
+        };
+        match flush {
+            Some(hall) => feed::spawn_flush(self, &hall),
+            None => {
+                self.rooms.retire(hall);
+            }
+        }
+    }
+}
+
+/// The hall, where a flush has to be spawned for it.
+pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<Hall>> {
+    queue.needs_flush().then(|| hall.clone())
+}
+
+/// The room of that name, if the connection is in it.
+pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
+    let inner = connection.inner.lock();
+    let found = inner.seats.iter().find(|hall| hall.name.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let shown: String = name.chars().take(128).collect();
+        Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
+    })
+}

@@ -1,0 +1,289 @@
+//! A message's way: decoded → rate limits → `allow` → schema → stored and numbered → delivered → answered.
+//!
+//! Each step takes only what the one before it hands out, so that none can be left out: [`Decoded`] → [`Admitted`] →
+//! [`Permitted`] → [`Valid`]. What the application publishes over HTTP goes the same way with another [`Origin`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::engine::connection::Connection;
+use crate::engine::limit::{Exceeded, Subject};
+use crate::engine::membership::Target;
+use crate::engine::{Engine, Hall};
+use crate::plan::{Message, RateKey, RateLimit, Route, SentBy};
+use crate::protocol::{Reject, RejectCode, json as strict};
+use crate::room::Outcome;
+use crate::rule::{Facts, RoomFacts};
+use crate::vocab::{Parameters, RoomName, User, UserId};
+
+/// Whose message it is.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// A client's.
+    Client(&'a Arc<Connection>),
+    /// The application's, with the name of its API key as a user id for idempotency.
+    Application(&'a UserId),
+}
+
+impl Origin<'_> {
+    pub(super) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Client(connection) => Some(&connection.user),
+            Self::Application(_) => None,
+        }
+    }
+
+    pub(super) fn key_owner(&self) -> &UserId {
+        match self {
+            Self::Client(connection) => &connection.user.id,
+            Self::Application(name) => name,
+        }
+    }
+}
+
+/// Where a message was sent.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// To the endpoint.
+    Endpoint,
+    /// To a room that its sender is in.
+    Seat(Arc<Hall>),
+    /// To a room, by the application.
+    Room(Target),
+    /// To every connection of a user, by the application.
+    User(UserId),
+}
+
+impl Place {
+    pub(super) fn room(&self) -> Option<(&RoomName, &Parameters)> {
+        match self {
+            Self::Seat(hall) => Some((&hall.name, &hall.parameters)),
+            Self::Room(target) => Some((&target.name, &target.parameters)),
+            Self::Endpoint | Self::User(_) => None,
+        }
+    }
+}
+
+/// A message whose type and place are known.
+pub(super) struct Decoded<'a> {
+    pub(super) origin: Origin<'a>,
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) key: Option<Cow<'a, str>>,
+    pub(super) message: Arc<Message>,
+    pub(super) place: Place,
+    /// The data as it came; JSON only once it is [`Admitted`]'s turn to say so.
+    pub(super) data: Cow<'a, str>,
+}
+
+/// A message for which there was a token in every bucket, with its data read where anyone needs it.
+pub(super) struct Admitted<'a> {
+    pub(super) decoded: Decoded<'a>,
+    value: Option<Value>,
+}
+
+/// A message that its sender may send.
+pub(super) struct Permitted<'a>(Admitted<'a>);
+
+/// A message that may be delivered.
+pub(super) struct Valid<'a>(pub(super) Admitted<'a>);
+
+impl Engine {
+    /// The whole way.
+    pub(super) fn run(self: &Arc<Self>, decoded: Decoded<'_>) -> Result<Outcome, Refused> {
+        self.metrics.messages_received[decoded.message.index].inc();
+        let admitted = self.admit_message(decoded)?;
+        let permitted = self.permit(admitted)?;
+        let valid = validate(permitted)?;
+        self.dispatch(&valid)
+    }
+
+    fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
+        let message = &decoded.message;
+        let room = decoded.place.room().map(|(name, _)| name);
+        match decoded.origin {
+            Origin::Client(connection) => {
+                let endpoint = &connection.endpoint;
+                let subject = Subject {
+                    user: Some(&connection.user.id),
+                    ip: Some(connection.ip),
+                    room,
+                    endpoint: Some(endpoint),
+                };
+                let mut inner = connection.inner.lock();
+                self.limits
+                    .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))
+                    .and_then(|()| {
+                        self.limits
+                            .spend(&message.rate_limits, subject, Some(&mut inner.buckets))
+                    })
+                    .map_err(Refused::TooFast)?;
+            }
+            Origin::Application(_) => {
+                // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
+                let applies =
+                    |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
+                let limits: Vec<Arc<RateLimit>> = message
+                    .rate_limits
+                    .iter()
+                    .filter(applies)
+                    .cloned()
+                    .collect();
+                self.limits
+                    .spend(
+                        &limits,
+                        Subject {
+                            room,
+                            ..Subject::default()
+                        },
+                        None,
+                    )
+                    .map_err(Refused::TooFast)?;
+            }
+        }
+        if message
+            .bytes_max
+            .is_some_and(|max| decoded.data.len() > max.len())
+        {
+            let message = format!(
+                "the data has {} bytes, `{}` takes at most {}",
+                decoded.data.len(),
+                message.name,
+                message.bytes_max.map_or(0, |max| max.bytes())
+            );
+            return Err(Reject::new(RejectCode::TooLarge, message).into());
+        }
+        let depth = match decoded.origin {
+            Origin::Client(connection) => connection.endpoint.limits.depth,
+            Origin::Application(_) => strict::DEPTH_MAX,
+        };
+        let bad_json = |error: strict::JsonError| {
+            Refused::from(Reject::new(
+                RejectCode::BadJson,
+                format!("the data is not taken: {error}"),
+            ))
+        };
+        let value = if needs_value(message) {
+            Some(strict::parse(&decoded.data, depth).map_err(bad_json)?)
+        } else {
+            strict::check(&decoded.data, depth).map_err(bad_json)?;
+            None
+        };
+        Ok(Admitted { decoded, value })
+    }
+
+    fn permit<'a>(&self, admitted: Admitted<'a>) -> Result<Permitted<'a>, Refused> {
+        let Decoded {
+            origin, message, ..
+        } = &admitted.decoded;
+        let Origin::Client(_) = origin else {
+            return Ok(Permitted(admitted));
+        };
+        if message.sent_by == SentBy::Server {
+            let text = format!("`{}` is sent by the application alone", message.name);
+            return Err(Reject::new(RejectCode::Forbidden, text).into());
+        }
+        let Some(rule) = &message.allow else {
+            return Ok(Permitted(admitted));
+        };
+        if self.allows(rule, &self.facts(&admitted)) {
+            return Ok(Permitted(admitted));
+        }
+        let text = format!("you may not send `{}` here", message.name);
+        Err(Reject::new(RejectCode::Forbidden, text)
+            .cause(format!("allow: {}", rule.text()))
+            .into())
+    }
+
+    pub(super) fn facts<'a>(&self, admitted: &'a Admitted<'_>) -> Facts<'a> {
+        let decoded = &admitted.decoded;
+        let now = self.clock.now();
+        let base = match &decoded.origin {
+            Origin::Client(connection) => connection.facts(now, self.clock.monotonic()),
+            Origin::Application(_) => Facts {
+                user: None,
+                sender: None,
+                path: None,
+                query: None,
+                params: None,
+                room: None,
+                connection: None,
+                data: None,
+                error: None,
+                now,
+            },
+        };
+        let room = match &decoded.place {
+            Place::Seat(hall) => Some((hall.name.as_str(), hall.lock().room.members.users_count())),
+            Place::Room(target) => Some((
+                target.name.as_str(),
+                self.rooms
+                    .find(target.name.as_str())
+                    .map_or(0, |hall| hall.lock().room.members.users_count()),
+            )),
+            Place::Endpoint | Place::User(_) => None,
+        };
+        Facts {
+            sender: decoded.origin.user(),
+            params: decoded.place.room().map(|(_, parameters)| parameters),
+            room: room.map(|(name, users_count)| RoomFacts { name, users_count }),
+            data: admitted.value.as_ref(),
+            ..base
+        }
+    }
+}
+
+/// Why a message goes no further.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The sender is told so.
+    Reject(Reject),
+    /// What happens is the limit's to say.
+    TooFast(Exceeded),
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Self {
+        Self::Reject(reject)
+    }
+}
+
+/// `rate_limited`, with the time to wait.
+pub(super) fn too_fast(exceeded: &Exceeded) -> Reject {
+    Reject::new(RejectCode::RateLimited, "too fast").retry_after(exceeded.wait)
+}
+
+/// Whether anyone has to look into the data.
+fn needs_value(message: &Message) -> bool {
+    !message.schema.accepts_all()
+        || message.allow.is_some()
+        || matches!(message.to, Route::User(_) | Route::OtherRoom(_))
+        || message.reply.as_ref().is_some_and(|reply| !reply.is_data())
+}
+
+fn validate(permitted: Permitted<'_>) -> Result<Valid<'_>, Refused> {
+    let admitted = permitted.0;
+    let message = &admitted.decoded.message;
+    let checked = admitted
+        .value
+        .as_ref()
+        .map(|value| message.schema.check(value));
+    let Some(Err(violations)) = checked else {
+        return Ok(Valid(admitted));
+    };
+    let (path, first) = violations.first().map_or(("", ""), |first| {
+        (first.path.as_str(), first.message.as_str())
+    });
+    let text = format!(
+        "`{}` does not fit its schema: data{path} {first}",
+        message.name
+    );
+    let details: Vec<Value> = violations
+        .iter()
+        .map(|violation| json!({"path": violation.path, "keyword": violation.keyword, "message": violation.message}))
+        .collect();
+    Err(Reject::new(RejectCode::Schema, text)
+        .details(details.into())
+        .into())
+}

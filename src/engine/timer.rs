@@ -1,0 +1,57 @@
+//! What has to happen later: one ordered list for all connections and rooms, looked at by the engine's tick.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::engine::Hall;
+use crate::engine::connection::Connection;
+use crate::vocab::{Monotonic, Timestamp, UserId};
+
+/// How often the engine looks, and so how exact its times are.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Something to do later. Connections are held weakly: one that ended leaves nothing to do.
+#[derive(Debug)]
+pub(super) enum Timer {
+    /// Look for a sign of life, and whether the credential is still valid.
+    Look(Weak<Connection>, Option<Timestamp>),
+    /// The peer had its time to take the close frame.
+    Abandon(Weak<Connection>),
+    /// A user's last connection broke some time ago.
+    Grace {
+        /// The room.
+        hall: Arc<Hall>,
+        /// The user.
+        user: UserId,
+        /// Which absence.
+        absence: u32,
+    },
+    /// An empty room's log, or keys, may have grown too old.
+    Forget(Arc<Hall>),
+}
+
+/// Everything that has to happen later.
+#[derive(Debug, Default)]
+pub(super) struct Timers(Mutex<BTreeMap<u64, Vec<Timer>>>);
+
+fn tick_of(at: Monotonic) -> u64 {
+    at.as_millis().div_ceil(TICK.as_millis() as u64)
+}
+
+impl Timers {
+    /// Does `timer` at `at`, or up to a tick later.
+    pub(super) fn at(&self, at: Monotonic, timer: Timer) {
+        self.0.lock().entry(tick_of(at)).or_default().push(timer);
+    }
+
+    /// Takes what is due.
+    pub(super) fn due(&self, now: Monotonic) -> Vec<Timer> {
+        let mut timers = self.0.lock();
+        let later = timers.split_off(&(now.as_millis() / TICK.as_millis() as u64 + 1));
+        let due = std::mem::replace(&mut *timers, later);
+        due.into_values().flatten().collect()
+    }
+}

@@ -1,0 +1,234 @@
+//! What time brings: signs of life, expiry, graces, forgetting; and the drain at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::broker::memory::HallState;
+use crate::engine::connection::Connection;
+use crate::engine::feed::Feed;
+use crate::engine::outbox::Phase;
+use crate::engine::timer::{TICK, Timer};
+use crate::engine::{Engine, Hall};
+use crate::plan::{HeartbeatKind, Protocol};
+use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
+use crate::protocol::{CloseCode, Object};
+use crate::vocab::{Monotonic, Timestamp};
+
+/// How long a peer may take to take a close frame.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// A connection is looked at this often at least, so that one that ended leaves nothing behind for long.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Full token buckets are forgotten this often.
+const FORGET_BUCKETS_TICKS: u64 = 600;
+
+impl Engine {
+    /// Looks after what is due. The server calls it every [`TICK`]; tests call it after moving their clock.
+    pub fn tick(self: &Arc<Self>) {
+        let now = self.clock.monotonic();
+        self.coarse_millis.store(now.as_millis(), Ordering::Relaxed);
+        for timer in self.timers.due(now) {
+            match timer {
+                Timer::Look(connection, expires_at) => {
+                    if let Some(connection) = connection.upgrade() {
+                        self.look(&connection, expires_at, now);
+                    }
+                }
+                Timer::Abandon(connection) => {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.abandon();
+                    }
+                }
+                Timer::Grace {
+                    hall,
+                    user,
+                    absence,
+                } => self.expire_absence(&hall, &user, absence),
+                Timer::Forget(hall) => self.forget(&hall),
+            }
+        }
+        let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
+        if ticks % FORGET_BUCKETS_TICKS == FORGET_BUCKETS_TICKS - 1 {
+            self.limits.forget_full();
+            self.endpoint_keys.lock().trim(self.clock.now());
+        }
+        if self.store.is_full() {
+            self.shorten_logs(ticks);
+        }
+    }
+
+    /// A sign of life.
+    pub fn heard(&self, connection: &Connection) {
+        connection.heard(self.coarse_millis.load(Ordering::Relaxed));
+    }
+
+    /// Begins to look after a connection.
+    pub(super) fn watch(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>) {
+        self.look_again(
+            connection,
+            expires_at,
+            self.clock
+                .monotonic()
+                .after(connection.endpoint.heartbeat.idle),
+        );
+    }
+
+    fn look_again(
+        &self,
+        connection: &Arc<Connection>,
+        expires_at: Option<Timestamp>,
+        heartbeat_at: Monotonic,
+    ) {
+        let now = self.clock.monotonic();
+        let mut at = heartbeat_at.min(now.after(LOOK_MAX));
+        if let Some(expires_at) = expires_at {
+            at = at.min(now.after(expires_at.since(self.clock.now())));
+        }
+        self.timers
+            .at(at, Timer::Look(Arc::downgrade(connection), expires_at));
+    }
+
+    fn look(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>, now: Monotonic) {
+        if connection.phase() != Phase::Open {
+            // However its end began, the peer has had time to take it.
+            self.timers.at(
+                now.after(CLOSE_PATIENCE),
+                Timer::Abandon(Arc::downgrade(connection)),
+            );
+            return;
+        }
+        if expires_at.is_some_and(|expires_at| self.clock.now() >= expires_at) {
+            self.close(connection, CloseCode::TokenExpired);
+            return;
+        }
+        let heartbeat = &connection.endpoint.heartbeat;
+        let heard = Monotonic::from_nanos(connection.last_heard_millis() * 1_000_000);
+        let ask_at = heard.after(heartbeat.idle);
+        let end_at = ask_at.after(heartbeat.timeout);
+        if now < ask_at {
+            self.look_again(connection, expires_at, ask_at);
+        } else if now < end_at {
+            if !connection.ask() {
+                self.ask(connection);
+            }
+            self.look_again(connection, expires_at, end_at);
+        } else if connection.ask() {
+            self.close(connection, CloseCode::NoHeartbeat);
+        } else {
+            // Looked at late: the peer still gets its time.
+            self.ask(connection);
+            self.look_again(connection, expires_at, now.after(heartbeat.timeout));
+        }
+    }
+
+    fn ask(&self, connection: &Connection) {
+        if let Some(payload) = ControlPayload::new(b"") {
+            connection.send_as_is(&encode_ping(payload, Masking::Plain));
+        }
+        let tells = matches!(
+            connection.endpoint.protocol,
+            Protocol::Json | Protocol::EveryFrame(_)
+        );
+        if connection.endpoint.heartbeat.kind == HeartbeatKind::Message && tells {
+            connection.send(&Object::new("ping", 16).finish());
+        }
+    }
+
+    /// Ends a connection, and stops waiting for its peer after a while.
+    pub fn close(&self, connection: &Arc<Connection>, code: CloseCode) {
+        connection.close(code);
+        self.abandon_later(connection);
+    }
+
+    /// Stops waiting for a closing connection's peer after a while.
+    pub fn abandon_later(&self, connection: &Arc<Connection>) {
+        self.timers.at(
+            self.clock.monotonic().after(CLOSE_PATIENCE),
+            Timer::Abandon(Arc::downgrade(connection)),
+        );
+    }
+
+    /// Nobody is in the room: what it keeps is forgotten when it is too old.
+    pub(super) fn forget_later(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>) {
+        if !state.room.members.is_empty() || state.queue.is_forgotten_later() {
+            return;
+        }
+        let now = self.clock.now();
+        let Some(at) = state.room.trim(now) else {
+            return;
+        };
+        state.queue.set_forgotten_later(true);
+        self.timers.at(
+            self.clock.monotonic().after(at.since(now)),
+            Timer::Forget(hall.clone()),
+        );
+    }
+
+    fn forget(&self, hall: &Arc<Hall>) {
+        {
+            let mut state = hall.lock();
+            state.queue.set_forgotten_later(false);
+            state.room.trim(self.clock.now());
+            self.forget_later(hall, &mut state);
+        }
+        self.rooms.retire(hall);
+    }
+
+    /// The store is full: the logs of one shard's rooms after the other are halved until it is not.
+    fn shorten_logs(&self, ticks: u64) {
+        for shard in 0..64 {
+            for hall in self.rooms.of_shard(ticks as usize + shard) {
+                hall.lock().room.halve();
+                self.rooms.retire(&hall);
+            }
+            if !self.store.is_full() {
+                return;
+            }
+        }
+    }
+
+    /// Tells everyone to come back at a random moment, closes them spread over that time, and waits until they are gone, at most
+    /// for the Plan's grace.
+    pub async fn drain(self: &Arc<Self>) {
+        self.draining.store(true, Ordering::Relaxed);
+        let server = &self.plan.server;
+        let spread_millis = u64::try_from(server.shutdown_spread.as_millis()).unwrap_or(u64::MAX);
+        for connection in self.users.all() {
+            let random = u64::from_ne_bytes(super::random_bytes()) % spread_millis.max(1);
+            connection.send(
+                &Object::new("reconnect", 48)
+                    .field("after_ms", &random)
+                    .finish(),
+            );
+            self.close(&connection, CloseCode::Restarting);
+        }
+        let emptied = async {
+            loop {
+                let emptied = self.emptied.notified();
+                if self.connections() == 0 {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        if tokio::time::timeout(server.shutdown_grace, emptied)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = self.connections(),
+                "the grace of the shutdown is over"
+            );
+        }
+    }
+
+    /// Runs the tick until the server ends.
+    pub async fn run_ticks(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            interval.tick().await;
+            self.tick();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! WebSocket framing (RFC 6455), for both ends of a connection.
+//!
+//! It turns bytes that a socket gave into [`Event`]s and messages into bytes for a socket. It never reads or writes a socket
+//! itself, knows no async, no clock and no logs, and does not know what a message means.
+//!
+//! An idle connection costs the size of a [`Decoder`] and nothing on the heap: frames are parsed and unmasked in the buffer that the caller has just read
+//! into, which it may share among all connections of a thread. Only a frame or a message that has come in part is kept, and only
+//! until the rest has come.
+//!
+//! ```
+//! use trunkline::protocol::websocket::{Decoder, Event, Input, Limits, Masking, Role, encode_text};
+//!
+//! let mut decoder = Decoder::new(Role::Server, Limits::default());
+//! let mut scratch = encode_text("hello", Masking::Key([1, 2, 3, 4])).to_vec();
+//! let mut input = Input::new(&mut scratch);
+//! while let Some(event) = decoder.next(&mut input)? {
+//!     assert_eq!(event, Event::Text("hello"));
+//! }
+//! # Ok::<(), trunkline::protocol::websocket::Violation>(())
+//! ```
+//!
+//! Extensions (RFC 6455 §9): none is negotiated yet, so every reserved bit is refused in [`Decoder`]; the bits themselves have
+//! their place in [`Header::reserved`], where permessage-deflate (RFC 7692) will find RSV1.
+
+mod close;
+mod encode;
+mod frame;
+mod handshake;
+mod mask;
+mod message;
+mod partial;
+mod utf8;
+mod violation;
+
+pub use close::{CloseCode, CloseFrame, REASON_BYTES_MAX};
+pub use encode::{FrameWriter, encode_binary, encode_close, encode_ping, encode_pong, encode_text};
+pub use frame::{
+    CONTROL_BYTES_MAX, ControlPayload, EncodedHeader, Fragment, HEADER_BYTES_MAX, Header, Masking,
+    Opcode, Reserved, Role,
+};
+pub use handshake::{ClientKey, VERSION, VersionOffer, has_token, tokens};
+pub use mask::unmask;
+pub use message::{Decoder, Event, Input, Limits};
+pub use violation::Violation;

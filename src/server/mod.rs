@@ -1,0 +1,227 @@
+//! Assembly: a Plan becomes listening sockets, handlers and an engine; signals end them in order.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::auth::Authenticator;
+use crate::engine::Engine;
+use crate::plan::{Listener, Plan};
+use crate::protocol::{CloseCode, RejectCode};
+use crate::telemetry::{Health, MetricNames, Metrics};
+use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
+use crate::transport::{Served, router};
+use crate::vocab::{Clock, SystemClock};
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The operating system does not let us hear its signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
+    /// The threads that everything runs on cannot be started.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// Serves `plan` until the process is told to end (SIGTERM, SIGINT), then drains. Blocks.
+///
+/// # Errors
+/// An address cannot be listened on, or the system refuses threads or signals.
+pub fn run(plan: Plan) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("trunkline")
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let running = Running::start(plan, Arc::new(SystemClock::new()))?;
+        signals.end().await;
+        running.stop(&mut signals).await;
+        Ok(())
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(RunError::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Running {
+    engine: Arc<Engine>,
+    health: Arc<Health>,
+    addresses: Vec<SocketAddr>,
+    listeners: JoinSet<()>,
+    upkeep: JoinSet<()>,
+}
+
+impl Running {
+    /// Listens, and serves `plan` from now on. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; then none is.
+    pub fn start(plan: Plan, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        let plan = Arc::new(plan);
+        let metrics = Arc::new(metrics(&plan));
+        let engine = Engine::new(plan.clone(), clock.clone(), metrics);
+        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let health = Arc::new(Health::new());
+        let served = Served {
+            engine: engine.clone(),
+            authenticator: authenticator.clone(),
+            health: health.clone(),
+        };
+        let limits = RequestLimits {
+            head_timeout: plan.server.handshake_timeout,
+            ..RequestLimits::default()
+        };
+        let acceptors: Vec<(&Listener, TcpAcceptor)> = plan
+            .server
+            .listen
+            .iter()
+            .map(|listener| Ok((listener, TcpAcceptor::bind(listener.address, limits)?)))
+            .collect::<Result<_, BindError>>()?;
+        let addresses: Vec<SocketAddr> = acceptors
+            .iter()
+            .map(|(_, acceptor)| acceptor.local_addr())
+            .collect();
+        let mut listeners = JoinSet::new();
+        for (listener, acceptor) in acceptors {
+            let service = router::router(&served, listener);
+            listeners.spawn(async move {
+                if let Err(error) = acceptor.into_server().try_serve(service).await {
+                    tracing::error!(%error, "a listener ended");
+                }
+            });
+        }
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(engine.clone().run_ticks());
+        upkeep.spawn(authenticator.watch_sessions());
+        health.ready();
+        tell(&plan, &addresses);
+        Ok(Self {
+            engine,
+            health,
+            addresses,
+            listeners,
+            upkeep,
+        })
+    }
+
+    /// Where it listens, in the order of the Plan.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What it runs.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Stops taking connections, tells the others to come back later and waits for them; a second signal ends the wait.
+    async fn stop(mut self, signals: &mut Signals) {
+        self.health.draining();
+        tracing::info!(connections = self.engine.connections(), "shutting down");
+        // Whoever asks /readyz in this moment still hears that the server is going.
+        self.listeners.abort_all();
+        tokio::select! {
+            () = self.engine.drain() => {}
+            () = signals.end() => tracing::warn!("told twice to end: not waiting any longer"),
+        }
+        self.upkeep.abort_all();
+        let ended = async {
+            while self.upkeep.join_next().await.is_some() {}
+            while self.listeners.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(Duration::from_secs(1), ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("tasks were still running at the end");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn metrics(plan: &Plan) -> Metrics {
+    let messages: Vec<&str> = plan
+        .messages
+        .iter()
+        .map(|message| message.name.as_str())
+        .collect();
+    let endpoints: Vec<&str> = plan
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.path.as_str())
+        .collect();
+    let limits: Vec<&str> = plan.rate_limits.iter().map(|limit| &*limit.name).collect();
+    let close_codes = CloseCode::ALL.map(CloseCode::as_u16);
+    Metrics::new(&MetricNames {
+        messages: &messages,
+        endpoints: &endpoints,
+        limits: &limits,
+        reject_codes: &RejectCode::ALL.map(RejectCode::as_str),
+        close_codes: &close_codes,
+    })
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    u64::from_ne_bytes(bytes)
+}
+
+/// Says where to find what, so that somebody who sees only the log knows what to open.
+fn tell(plan: &Plan, addresses: &[SocketAddr]) {
+    for address in addresses {
+        let mut paths = String::new();
+        for endpoint in &plan.endpoints {
+            let _ = write!(paths, " {}", endpoint.path);
+        }
+        tracing::info!(%address, endpoints = paths.trim_start(), "listening on http://{address}");
+    }
+    let wanted = plan.server.connections_max as u64 + 64;
+    match file_descriptors() {
+        Some(limit) if limit < wanted => tracing::warn!(
+            limit,
+            connections = plan.server.connections_max,
+            "the process may open fewer files than `server.limits.connections` needs: raise it with `ulimit -n`"
+        ),
+        _ => {}
+    }
+}
+
+/// How many files this process may open, where the system tells.
+fn file_descriptors() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}

@@ -1,0 +1,288 @@
+//! Accepting TCP connections, in the one form that lets a WebSocket have its socket back.
+//!
+//! salvo's own acceptor wraps the socket in a type that can be read only through buffers; this one hands on the plain
+//! [`TcpStream`], so that [`super::upgrade`] can take it out again and wait for it with `readable()`, without a buffer.
+//! It speaks HTTP/1.1 alone: only there a connection can be upgraded as a whole (RFC 9110 §7.8).
+//!
+//! This is salvo's public way: an [`Acceptor`] whose stream goes to [`TcpCoupler`]. What has to happen to a socket before its first
+//! request (a TLS handshake, a PROXY header, which names the client) belongs here too, since salvo fixes the client's address
+//! when `accept` returns; but beside the accepting, not in front of it, or one slow client would keep all others waiting.
+//!
+//! Its connections have [`RequestLimits`], and running out of file descriptors delays it but does not end it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use salvo::Server;
+use salvo::conn::tcp::TcpCoupler;
+use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding};
+use salvo::fuse::{ArcFusePolicy, FuseConfig};
+use salvo::http::Version;
+use salvo::http::uri::Scheme;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel keeps for us between two calls to accept; it lowers the number to its own `somaxconn`. Reconnect storms
+/// are what fills it.
+const BACKLOG: i32 = 4096;
+
+/// What hyper may buffer of a connection, each way, unless a request's head may be longer; its own default is 400 KB.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long to wait after the n-th failure in a row.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// What a client may take before it has asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// From the connection, or from the end of the last answer, until a request's head has come whole. It ends those that say
+    /// nothing, those that say it slowly, and connections kept alive without use.
+    pub head_timeout: Duration,
+    /// The longest head of a request: its line and its headers.
+    pub head_bytes_max: usize,
+    /// Between two pieces of a request's body.
+    pub body_timeout: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(10),
+            head_bytes_max: 16 * 1024,
+            body_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}")]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+/// A listening socket, as salvo wants it.
+pub struct TcpAcceptor {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    holdings: [Holding; 1],
+    limits: RequestLimits,
+    failures: u32,
+}
+
+impl TcpAcceptor {
+    /// Listens on the address; with port 0 the system chooses one, which [`TcpAcceptor::local_addr`] tells. A port whose last
+    /// owner has just ended can be had at once (SO_REUSEADDR).
+    ///
+    /// It has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The address is taken, forbidden or not ours.
+    pub fn bind(address: SocketAddr, limits: RequestLimits) -> Result<Self, BindError> {
+        let (listener, local_addr) =
+            listen(address).map_err(|cause| BindError { address, cause })?;
+        let holding = Holding {
+            local_addr: local_addr.into(),
+            http_versions: vec![Version::HTTP_11],
+            http_scheme: Scheme::HTTP,
+        };
+        Ok(Self {
+            listener,
+            local_addr,
+            holdings: [holding],
+            limits,
+            failures: 0,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The server on this socket, with the limits that only salvo's server can set: `Server::new` alone would take
+    /// heads of up to 400 KB.
+    #[must_use]
+    pub fn into_server(self) -> Server<Self> {
+        let head_bytes_max = self.limits.head_bytes_max;
+        let mut server = Server::new(self);
+        let buffer_bytes_max = BUFFER_BYTES_MAX.max(head_bytes_max);
+        server
+            .http1_mut()
+            .max_header_size(head_bytes_max)
+            .max_buf_size(buffer_bytes_max);
+        server
+    }
+
+    fn accepted(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+    ) -> Accepted<TcpCoupler<TcpStream>, TcpStream> {
+        if let Err(error) = stream.set_nodelay(true) {
+            // The socket is dead already, as its first read will show.
+            tracing::debug!(%remote, %error, "cannot set TCP_NODELAY");
+        }
+        let fuse_config = FuseConfig::disabled()
+            .with_http1_header_timeout(self.limits.head_timeout)
+            .with_request_body_timeout(self.limits.body_timeout);
+        // An IPv4 client on an IPv6 socket is the same client.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        Accepted {
+            coupler: TcpCoupler::new(),
+            stream,
+            fuse_config: Some(fuse_config),
+            conn_ctrl: ConnCtrl::new(),
+            local_addr: self.local_addr.into(),
+            remote_addr: remote.into(),
+            http_scheme: Scheme::HTTP,
+        }
+    }
+
+    /// Waits where waiting can help: the connection stays in the kernel's queue meanwhile.
+    async fn recover(&mut self, error: &io::Error) {
+        if concerns_one_connection(error) {
+            tracing::debug!(%error, "a connection was gone before it was accepted");
+            return;
+        }
+        if self.failures == 0 {
+            tracing::error!(address = %self.local_addr, %error, "cannot accept connections; trying again until it works");
+        }
+        let pause = PAUSE_MIN
+            .saturating_mul(1 << self.failures.min(10))
+            .min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let local_addr = listener.local_addr()?;
+    Ok((listener, local_addr))
+}
+
+/// Errors that Linux passes on from the connection that would have been accepted (accept(2)); the next may be fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}
+
+impl Acceptor for TcpAcceptor {
+    type Coupler = TcpCoupler<TcpStream>;
+    type Stream = TcpStream;
+
+    fn holdings(&self) -> &[Holding] {
+        &self.holdings
+    }
+
+    /// salvo's own fuse policy is not asked: the limits came with the acceptor, so that no server can be made without them.
+    async fn accept(
+        &mut self,
+        _fuse_policy: Option<ArcFusePolicy>,
+    ) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, remote)) => {
+                    if self.failures > 0 {
+                        tracing::info!(address = %self.local_addr, failures = self.failures, "accepting connections again");
+                        self.failures = 0;
+                    }
+                    return Ok(self.accepted(stream, remote));
+                }
+                Err(error) => self.recover(&error).await,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for TcpAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpAcceptor")
+            .field("local_addr", &self.local_addr)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use salvo::conn::Acceptor;
+    use tokio::net::TcpStream;
+
+    use super::{RequestLimits, TcpAcceptor, concerns_one_connection};
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    #[tokio::test]
+    async fn what_is_accepted_is_the_plain_socket_without_delay()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let mut acceptor = TcpAcceptor::bind(ANY_PORT, RequestLimits::default())?;
+        let client = TcpStream::connect(acceptor.local_addr()).await?;
+        let accepted = acceptor.accept(None).await?;
+        assert!(accepted.stream.nodelay()?);
+        assert_eq!(accepted.remote_addr.into_std(), Some(client.local_addr()?));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named() -> Result<(), Box<dyn std::error::Error>> {
+        let first = TcpAcceptor::bind(ANY_PORT, RequestLimits::default())?;
+        let error = TcpAcceptor::bind(first.local_addr(), RequestLimits::default())
+            .err()
+            .ok_or("bound twice")?;
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot listen on {}: ", first.local_addr())),
+            "{error}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn what_waiting_can_help() {
+        let table = [
+            (libc::ECONNABORTED, true),
+            (libc::EMFILE, false),
+            (libc::ENFILE, false),
+            (libc::ENOBUFS, false),
+            (libc::ENOMEM, false),
+        ];
+        for (code, expected) in table {
+            assert_eq!(
+                concerns_one_connection(&io::Error::from_raw_os_error(code)),
+                expected,
+                "{code}"
+            );
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The handler of one endpoint: knock, origin, credential, rules, upgrade; or a refusal that says why.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use salvo::http::header::{HeaderValue, RETRY_AFTER};
+use salvo::http::{StatusCode, StatusError};
+use salvo::writing::Text;
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+
+use crate::auth::ConnectionFacts;
+use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
+use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
+use crate::plan::{AuthMode, Endpoint, RejectStyle};
+use crate::protocol::{ClientFrame, CloseCode, decode};
+use crate::telemetry::HandshakeOutcome;
+use crate::transport::upgrade::{UpgradeRequest, Upgraded, Upgrading, offered_subprotocols};
+use crate::transport::{Served, arrival, socket};
+use crate::vocab::{Identity, Monotonic, Parameters};
+
+/// The handler of an endpoint, made from the Plan.
+pub(super) struct EndpointHandler {
+    pub(super) served: Served,
+    pub(super) endpoint: Arc<Endpoint>,
+}
+
+/// Where a handshake stands when its request has been read.
+enum Verdict {
+    /// It may be.
+    Admitted(Admission),
+    /// The first message has to say who it is.
+    Awaited {
+        ticket: Ticket,
+        pending: Pending,
+        mode: Arc<AuthMode>,
+        deadline: Monotonic,
+    },
+    /// It may not.
+    Refused(Refusal),
+}
+
+/// What is known of a connection before its user is.
+struct Pending {
+    request: RequestFacts,
+    ip: IpAddr,
+    since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
+}
+
+#[async_trait]
+impl Handler for EndpointHandler {
+    async fn handle(
+        &self,
+        request: &mut Request,
+        _: &mut Depot,
+        response: &mut Response,
+        _: &mut FlowCtrl,
+    ) {
+        let Some(path) = self.endpoint.path.matches(request.uri().path()) else {
+            response.render(StatusError::not_found().brief("there is no such endpoint"));
+            return;
+        };
+        let upgrade = match UpgradeRequest::read(request) {
+            Ok(upgrade) => upgrade,
+            Err(refusal) => {
+                self.count(HandshakeOutcome::BadRequest);
+                refusal.write(response);
+                return;
+            }
+        };
+        let subprotocol = offered_subprotocols(request)
+            .any(|offered| offered == crate::auth::SUBPROTOCOL)
+            .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
+        match self.judge(request, path) {
+            Verdict::Admitted(admission) => {
+                self.count(HandshakeOutcome::Accepted);
+                let upgrading = upgrade.accept(response, subprotocol);
+                self.spawn(upgrading, move |served, endpoint, upgraded| async move {
+                    let decoder = socket::decoder(&endpoint.limits);
+                    let Upgraded {
+                        stream,
+                        already_read,
+                    } = upgraded;
+                    socket::run(served.engine, admission, stream, decoder, already_read).await;
+                });
+            }
+            Verdict::Awaited {
+                ticket,
+                pending,
+                mode,
+                deadline,
+            } => {
+                let upgrading = upgrade.accept(response, subprotocol);
+                self.spawn(upgrading, move |served, endpoint, upgraded| {
+                    await_first_message(served, endpoint, upgraded, ticket, pending, mode, deadline)
+                });
+            }
+            Verdict::Refused(refusal) => {
+                self.count(refusal.outcome);
+                if self.endpoint.reject == RejectStyle::Close {
+                    let upgrading = upgrade.accept(response, subprotocol);
+                    self.spawn(upgrading, move |_, endpoint, upgraded| async move {
+                        socket::refuse(upgraded.stream, &endpoint, refusal.close, &refusal.message)
+                            .await;
+                    });
+                } else {
+                    write(&refusal, response);
+                }
+            }
+        }
+    }
+}
+
+impl EndpointHandler {
+    fn count(&self, outcome: HandshakeOutcome) {
+        self.served.engine.metrics().handshake(outcome);
+    }
+
+    fn judge(&self, request: &mut Request, path: Parameters) -> Verdict {
+        match self.try_judge(request, path) {
+            Ok(verdict) => verdict,
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+
+    fn try_judge(&self, request: &mut Request, path: Parameters) -> Result<Verdict, Refusal> {
+        let (engine, endpoint) = (&self.served.engine, &self.endpoint);
+        if !arrival::origin_is_allowed(request.headers(), &endpoint.origins) {
+            tracing::debug!(endpoint = %endpoint.path, origin = ?request.headers().get("origin"), "origin not allowed");
+            return Err(Refusal {
+                outcome: HandshakeOutcome::Origin,
+                ..Refusal::forbidden("pages of this origin may not connect here: see `origins`")
+            });
+        }
+        let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
+            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
+        let ticket = engine.knock(endpoint, ip)?;
+        let query = arrival::query(request);
+        let since =
+            arrival::since(&query, endpoint.limits.rooms_per_connection).map_err(|message| {
+                Refusal {
+                    status: 400,
+                    outcome: HandshakeOutcome::BadRequest,
+                    ..Refusal::forbidden(message)
+                }
+            })?;
+        let headers: Vec<(&str, &str)> = request
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect();
+        let subprotocols: Vec<&str> = offered_subprotocols(request).collect();
+        let connection = ConnectionFacts {
+            id: ticket.id(),
+            ip,
+            endpoint: endpoint.path.as_str(),
+            age: Duration::ZERO,
+        };
+        let handshake = Handshake {
+            path: &path,
+            query: &query,
+            headers: &headers,
+            subprotocols: &subprotocols,
+            connection,
+        };
+        let outcome = self
+            .served
+            .authenticator
+            .identify(&endpoint.auth, &handshake);
+        let pending = Pending {
+            request: RequestFacts {
+                query: arrival::harmless(&query, endpoint),
+                path,
+            },
+            ip,
+            since,
+        };
+        match outcome {
+            Outcome::Identified(identity, _) => {
+                let arrival = pending.arrival(endpoint.clone(), identity);
+                Ok(Verdict::Admitted(engine.admit(ticket, arrival)?))
+            }
+            Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited {
+                ticket,
+                pending,
+                mode,
+                deadline,
+            }),
+            Outcome::Refused(error) => Err(unauthenticated(&error, endpoint, ip)),
+        }
+    }
+
+    /// Takes the socket when the 101 is out, within the handshake's time.
+    fn spawn<F, R>(&self, upgrading: Upgrading, then: F)
+    where
+        F: FnOnce(Served, Arc<Endpoint>, Upgraded) -> R + Send + 'static,
+        R: Future<Output = ()> + Send,
+    {
+        let (served, endpoint) = (self.served.clone(), self.endpoint.clone());
+        let within = served.engine.plan().server.handshake_timeout;
+        tokio::spawn(async move {
+            match tokio::time::timeout(within, upgrading.finish()).await {
+                Ok(Ok(upgraded)) => then(served, endpoint, upgraded).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a handshake was not finished"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
+        });
+    }
+}
+
+impl Pending {
+    fn arrival(self, endpoint: Arc<Endpoint>, identity: Identity) -> Arrival {
+        Arrival {
+            endpoint,
+            request: self.request,
+            ip: self.ip,
+            identity,
+            since: self.since,
+        }
+    }
+}
+
+async fn await_first_message(
+    served: Served,
+    endpoint: Arc<Endpoint>,
+    upgraded: Upgraded,
+    ticket: Ticket,
+    pending: Pending,
+    mode: Arc<AuthMode>,
+    deadline: Monotonic,
+) {
+    let metrics = served.engine.metrics().clone();
+    let Upgraded {
+        stream,
+        already_read,
+    } = upgraded;
+    let mut decoder = socket::decoder(&endpoint.limits);
+    let wait = deadline.since(served.engine.clock().monotonic());
+    let first = socket::first_message(&stream, &mut decoder, already_read.to_vec());
+    let (text, rest) = match tokio::time::timeout(wait, first).await {
+        Ok(Ok(first)) => first,
+        Ok(Err(code)) => {
+            metrics.handshake(HandshakeOutcome::Unauthenticated);
+            return socket::refuse(stream, &endpoint, code, code.reason()).await;
+        }
+        Err(_) => {
+            metrics.handshake(HandshakeOutcome::Timeout);
+            return socket::refuse(
+                stream,
+                &endpoint,
+                CloseCode::NotAllowed,
+                "the first message, a token, did not come in time",
+            )
+            .await;
+        }
+    };
+    let identity = match decode(&text).map(|decoded| decoded.frame) {
+        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&mode, &token),
+        _ => {
+            metrics.handshake(HandshakeOutcome::Unauthenticated);
+            let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
+            return socket::refuse(stream, &endpoint, CloseCode::NotAllowed, reason).await;
+        }
+    };
+    let admission = match identity {
+        Ok(identity) => served
+            .engine
+            .admit(ticket, pending.arrival(endpoint.clone(), identity)),
+        Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
+    };
+    match admission {
+        Ok(admission) => {
+            metrics.handshake(HandshakeOutcome::Accepted);
+            socket::run(served.engine, admission, stream, decoder, rest).await;
+        }
+        Err(refusal) => {
+            metrics.handshake(refusal.outcome);
+            socket::refuse(stream, &endpoint, refusal.close, &refusal.message).await;
+        }
+    }
+}
+
+fn unauthenticated(error: &AuthError, endpoint: &Endpoint, ip: IpAddr) -> Refusal {
+    tracing::debug!(endpoint = %endpoint.path, %ip, %error, cause = error.cause(), "not authenticated");
+    match error.kind() {
+        RefusalKind::Unauthenticated => Refusal {
+            status: 401,
+            close: CloseCode::NotAllowed,
+            message: error.to_string().into(),
+            retry_after: None,
+            outcome: HandshakeOutcome::Unauthenticated,
+        },
+        RefusalKind::Unavailable => Refusal::unavailable(error.to_string(), CloseCode::Internal),
+    }
+}
+
+fn write(refusal: &Refusal, response: &mut Response) {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.status_code(status);
+    if let Some(wait) = refusal.retry_after {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        response.headers_mut().insert(
+            RETRY_AFTER,
+            HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)),
+        );
+    }
+    response.render(Text::Plain(refusal.message.clone().into_owned()));
+}

@@ -1,0 +1,82 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::net::IpAddr;
+
+use salvo::http::StatusCode;
+use salvo::http::header::{CONTENT_TYPE, HeaderValue};
+use salvo::writing::Text;
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+
+use crate::transport::Served;
+
+/// Which of the three.
+#[derive(Clone, Copy)]
+pub(super) enum Operation {
+    /// Whether the process lives.
+    Health,
+    /// Whether it takes connections.
+    Ready,
+    /// What it counts, for peers on this machine or for all.
+    Metrics {
+        /// Whether peers on other machines may read it.
+        for_all: bool,
+    },
+}
+
+/// The handler of one of them.
+pub(super) struct OperationHandler {
+    pub(super) served: Served,
+    pub(super) operation: Operation,
+}
+
+#[async_trait]
+impl Handler for OperationHandler {
+    async fn handle(
+        &self,
+        request: &mut Request,
+        _: &mut Depot,
+        response: &mut Response,
+        _: &mut FlowCtrl,
+    ) {
+        match self.operation {
+            Operation::Health => response.render(Text::Plain("ok\n")),
+            Operation::Ready => {
+                let state = self.served.health.state();
+                if !state.is_ready() {
+                    response.status_code(StatusCode::SERVICE_UNAVAILABLE);
+                }
+                response.render(Text::Plain(format!("{}\n", state.as_str())));
+            }
+            Operation::Metrics { for_all } => {
+                let peer = request
+                    .remote_addr()
+                    .clone()
+                    .into_std()
+                    .map(|peer| peer.ip());
+                if !for_all && !peer.is_some_and(|ip: IpAddr| ip.to_canonical().is_loopback()) {
+                    response.status_code(StatusCode::FORBIDDEN);
+                    response.render(Text::Plain("metrics are for this machine: a listener with `serve: [metrics]` gives them to others\n"));
+                    return;
+                }
+                self.metrics(response);
+            }
+        }
+    }
+}
+
+impl OperationHandler {
+    fn metrics(&self, response: &mut Response) {
+        let engine = &self.served.engine;
+        let metrics = engine.metrics();
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.rooms.set(count(engine.rooms()));
+        metrics.users.set(count(engine.users()));
+        metrics.store_bytes.set(count(engine.stored_bytes()));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(crate::telemetry::CONTENT_TYPE),
+        );
+        let _ = response.write_body(metrics.encode());
+    }
+}

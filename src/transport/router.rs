@@ -1,0 +1,76 @@
+//! All handlers of a Plan, by path.
+
+use salvo::Router;
+use salvo::serve_static::StaticDir;
+
+use crate::plan::{Endpoint, Listener, Page};
+use crate::transport::Served;
+use crate::transport::api::{ApiHandler, Publish};
+use crate::transport::endpoint::EndpointHandler;
+use crate::transport::operations::{Operation, OperationHandler};
+use crate::vocab::Pattern;
+
+/// What is served at `listener`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
+pub fn router(served: &Served, listener: &Listener) -> Router {
+    let plan = served.engine.plan().clone();
+    let mut router = Router::new();
+    let metrics = Operation::Metrics {
+        for_all: listener.metrics_for_all,
+    };
+    for (path, operation) in [
+        ("healthz", Operation::Health),
+        ("readyz", Operation::Ready),
+        ("metrics", metrics),
+    ] {
+        router = router.push(Router::with_path(path).get(OperationHandler {
+            served: served.clone(),
+            operation,
+        }));
+    }
+    if plan.server.api.is_some() {
+        router = router
+            .push(
+                Router::with_path("api/rooms/{room}/messages").post(ApiHandler {
+                    served: served.clone(),
+                    publish: Publish::ToRoom,
+                }),
+            )
+            .push(
+                Router::with_path("api/users/{user}/messages").post(ApiHandler {
+                    served: served.clone(),
+                    publish: Publish::ToUser,
+                }),
+            );
+    }
+    for endpoint in &plan.endpoints {
+        router = router.push(endpoint_router(served, endpoint));
+    }
+    for page in &plan.pages {
+        router = router.push(page_router(page));
+    }
+    router
+}
+
+fn endpoint_router(served: &Served, endpoint: &std::sync::Arc<Endpoint>) -> Router {
+    let handler = EndpointHandler {
+        served: served.clone(),
+        endpoint: endpoint.clone(),
+    };
+    // Path parameters are ours to read: salvo only has to find the handler, and its syntax for `{name}` is the same.
+    Router::with_path(path_of(&endpoint.path)).goal(handler)
+}
+
+fn path_of(pattern: &Pattern) -> String {
+    pattern.as_str().trim_start_matches('/').to_owned()
+}
+
+fn page_router(page: &Page) -> Router {
+    let files = StaticDir::new([page.folder.clone()]).defaults("index.html");
+    let prefix = page.path.trim_matches('/');
+    let path = if prefix.is_empty() {
+        "{**path}".to_owned()
+    } else {
+        format!("{prefix}/{{**path}}")
+    };
+    Router::with_path(path).get(files)
+}

@@ -1,0 +1,277 @@
+//! A WebSocket after its upgrade: one small task that reads, and writes on where the room's flush had to stop.
+//!
+//! It reads into the thread's scratch buffer and keeps nothing of its own while nothing has come in part, so that an idle
+//! connection costs little more than its sockets.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use crate::engine::{Admission, Attached, Engine, Link, Phase};
+use crate::plan::{ConnectionLimits, Endpoint};
+use crate::protocol::CloseCode;
+use crate::protocol::websocket::{
+    self, Decoder, Event, Input, Limits, Masking, Role, encode_close, encode_pong,
+};
+
+/// So much is read at a time; a thread keeps one such buffer.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// So many reads before other connections get their turn.
+const READS_PER_TURN: usize = 8;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// The writing side that the engine sees.
+struct TcpLink(Arc<TcpStream>);
+
+impl Link for TcpLink {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+}
+
+/// A connection's reading side and its end.
+struct Session {
+    engine: Arc<Engine>,
+    attached: Attached,
+    stream: Arc<TcpStream>,
+    decoder: Decoder,
+    peer_closed: bool,
+    ending: bool,
+}
+
+/// The decoder that an endpoint's limits ask for.
+pub(super) fn decoder(limits: &ConnectionLimits) -> Decoder {
+    let bound = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let limits = Limits {
+        message_bytes_max: bound(limits.message_size.len()),
+        fragments_max: bound(limits.fragments),
+    };
+    Decoder::new(Role::Server, limits)
+}
+
+/// Runs an admitted connection to its end. `decoder` may have begun with the first message; `already_read` follows that.
+pub(super) async fn run(
+    engine: Arc<Engine>,
+    admission: Admission,
+    stream: TcpStream,
+    decoder: Decoder,
+    already_read: Bytes,
+) {
+    let stream = Arc::new(stream);
+    let attached = engine.attach(admission, Box::new(TcpLink(stream.clone())));
+    let mut session = Session {
+        engine,
+        attached,
+        stream,
+        decoder,
+        peer_closed: false,
+        ending: false,
+    };
+    if !already_read.is_empty() {
+        session.take_safely(&mut already_read.to_vec());
+    }
+    drop(already_read);
+    // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
+    tokio::spawn(async move { std::future::poll_fn(|context| session.poll(context)).await });
+}
+
+impl Session {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.attached.connection.register(context.waker());
+        for _ in 0..READS_PER_TURN {
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if self.attached.connection.is_blocked() {
+                match self.stream.poll_write_ready(context) {
+                    Poll::Ready(Ok(())) => {
+                        self.attached.connection.drain();
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            match ready!(self.stream.poll_read_ready(context)) {
+                Ok(()) if self.read() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether the connection is done; follows a close that was begun anywhere.
+    fn is_over(&mut self) -> bool {
+        let connection = &self.attached.connection;
+        match connection.phase() {
+            Phase::Open => return false,
+            Phase::Closed => return true,
+            Phase::Closing => {}
+        }
+        if !self.ending {
+            self.ending = true;
+            self.engine.abandon_later(connection);
+        }
+        if !connection.is_over() {
+            return false;
+        }
+        if !self.peer_closed {
+            // The close frame is out: what the peer still sends is read until it closes too, or its time is over, because
+            // closing the socket over unread bytes would take the close frame away again (RFC 6455 §7.1.1).
+            let _ = socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+            return connection.is_abandoned();
+        }
+        true
+    }
+
+    /// Reads once; says whether the connection goes on.
+    fn read(&mut self) -> bool {
+        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
+            Ok(0) => false,
+            Ok(len) => {
+                self.take_safely(&mut scratch[..len]);
+                true
+            }
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        })
+    }
+
+    /// A panic is our fault, and this connection's alone.
+    fn take_safely(&mut self, bytes: &mut [u8]) {
+        if catch_unwind(AssertUnwindSafe(|| self.take(bytes))).is_err() {
+            self.engine.metrics().panics.inc();
+            self.attached.connection.close(CloseCode::Internal);
+        }
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) {
+        let connection = self.attached.connection.clone();
+        let connection = &connection;
+        self.engine
+            .metrics()
+            .bytes_received
+            .inc_by(bytes.len() as u64);
+        self.engine.heard(connection);
+        connection.hold();
+        let mut input = Input::new(bytes);
+        loop {
+            if connection.phase() != Phase::Open {
+                self.peer_closed |= self.skip_to_close(&mut input);
+                break;
+            }
+            match self.decoder.next(&mut input) {
+                Ok(Some(Event::Text(text))) => self.engine.receive_text(connection, text),
+                Ok(Some(Event::Binary(payload))) => {
+                    self.engine.receive_binary(connection, payload);
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    connection.send_control(&encode_pong(payload, Masking::Plain));
+                }
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close(frame))) => {
+                    self.peer_closed = true;
+                    connection.close_answer(frame.map(|frame| frame.code));
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    tracing::debug!(connection = ?connection.id, %violation, "closed for its framing");
+                    connection.close_for(violation.close_code(), &violation.to_string());
+                }
+            }
+        }
+        connection.release();
+    }
+
+    /// Whether the peer's close frame is among what it sent after ours.
+    fn skip_to_close(&mut self, input: &mut Input<'_>) -> bool {
+        loop {
+            match self.decoder.next(input) {
+                Ok(Some(Event::Close(_))) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Waits for the first text message, which has to bring the credential.
+pub(super) async fn first_message(
+    stream: &TcpStream,
+    decoder: &mut Decoder,
+    mut already_read: Vec<u8>,
+) -> Result<(String, Bytes), CloseCode> {
+    loop {
+        if !already_read.is_empty() {
+            let mut input = Input::new(&mut already_read);
+            while let Some(event) = decoder
+                .next(&mut input)
+                .map_err(|_| CloseCode::ProtocolError)?
+            {
+                match event {
+                    Event::Text(text) => {
+                        let text = text.to_owned();
+                        return Ok((text, Bytes::copy_from_slice(input.remaining())));
+                    }
+                    Event::Ping(_) | Event::Pong(_) => {}
+                    Event::Binary(_) => return Err(CloseCode::Unsupported),
+                    Event::Close(_) => return Err(CloseCode::Normal),
+                }
+            }
+        }
+        stream.readable().await.map_err(|_| CloseCode::Normal)?;
+        already_read = SCRATCH.with_borrow_mut(|scratch| match stream.try_read(scratch) {
+            Ok(0) => Err(CloseCode::Normal),
+            Ok(len) => Ok(scratch[..len].to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            Err(_) => Err(CloseCode::Normal),
+        })?;
+    }
+}
+
+/// Ends a connection that was never admitted, with a code that browsers can read.
+pub(super) async fn refuse(stream: TcpStream, endpoint: &Endpoint, code: CloseCode, reason: &str) {
+    let Some(code) = websocket::CloseCode::new(code.as_u16()) else {
+        return;
+    };
+    let frame = encode_close(code, reason, Masking::Plain);
+    let timeout = endpoint
+        .heartbeat
+        .timeout
+        .min(std::time::Duration::from_secs(5));
+    let farewell = async {
+        let mut written = 0;
+        while written < frame.len() {
+            stream.writable().await?;
+            match stream.try_write(&frame[written..]) {
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write)?;
+        let mut rest = [0; 256];
+        loop {
+            stream.readable().await?;
+            match stream.try_read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err::<(), io::Error>(error),
+            }
+        }
+    };
+    // Whether the peer took it or not, the connection ends here.
+    let _ = tokio::time::timeout(timeout, farewell).await;
+}

@@ -1,0 +1,4 @@
+//! The one integration binary: a module for each thing that is tested from outside.
+
+mod docs;
+mod house;
