@@ -7,8 +7,6 @@ pub mod plan;
 pub mod rule;
 pub mod schema;
 
-pub mod rule;
-
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
