@@ -4,13 +4,24 @@
 //! [`Environment`] and collects every finding at once; a `Config` comes out even so, as complete as can be, for `plan` to find
 //! the rest. Names are not resolved here, rules and schemas not compiled. No network, no clock; the environment is read nowhere else.
 
+mod document;
+mod files;
+mod json;
+mod keys;
+mod lower;
 mod model;
+mod node;
+mod read;
+mod reader;
+mod scalar;
 mod schema;
 pub mod session_file;
 mod spanned;
+mod yaml;
 
 use crate::diag::{Diagnostic, Sources};
 
+pub use files::{DiskFiles, Entry, Environment, Files, MemoryFiles, ProcessEnvironment};
 pub use model::{
     Acme, Announce, Anonymous, Api, ApiKey, ApiScope, AuthMethod, AuthMode, AutoJoin, Broker,
     Compression, Config, Conflate, Console, Credential, CredentialPlace, Endpoint, EndpointEvent,
@@ -21,6 +32,7 @@ pub use model::{
     RoomEvent, RoomLimits, Route, Sanitizer, SentBy, Server, ServerLimits, Service, Session,
     SessionLookup, Shutdown, Store, Tls, Webhook,
 };
+pub use read::{ReadError, read};
 pub use schema::{Document, DocumentId, Json, Schema, SchemaSource};
 pub use spanned::{Spanned, Text};
 

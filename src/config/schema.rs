@@ -53,7 +53,7 @@ pub enum Schema {
     Inline {
         /// The schema.
         json: Json,
-        /// What its relative `$ref`s are resolved against: the URI of the file that it stands in.
+        /// What its relative `$ref`s are resolved against: the name of the file that it stands in.
         base: String,
     },
     /// In a file of its own, one of [`super::Config::documents`].
@@ -74,8 +74,8 @@ impl DocumentId {
 /// A file with a JSON Schema: named by a `schema:` or reached from one by `$ref`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// `trunkline:/` and its path from the main file's folder; a `$ref` resolved against it is the `uri` of another document.
-    pub uri: String,
+    /// Its path from the main file's folder, with `/`; a relative `$ref` resolved against it is the name of another document.
+    pub name: String,
     /// Where it was read from.
     pub path: PathBuf,
     /// Its text among the sources.

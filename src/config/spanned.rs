@@ -61,6 +61,13 @@ impl Text {
         }
     }
 
+    /// A name that is written at `name.span`, unexpanded.
+    pub(super) fn verbatim(name: Spanned<String>) -> Self {
+        let length = name.value.len();
+        let origin = Origin::Within(name.span);
+        Self::new(name.value, name.span, vec![Piece { length, origin }])
+    }
+
     /// The value, with the environment's values in it: never for a diagnostic, a log or a frame.
     pub fn as_str(&self) -> &str {
         &self.value
@@ -136,7 +143,7 @@ impl Text {
         }
     }
 
-    fn stretches(&self) -> impl Iterator<Item = (Range<usize>, &Origin)> {
+    pub(super) fn stretches(&self) -> impl Iterator<Item = (Range<usize>, &Origin)> {
         let mut start = 0;
         self.pieces.iter().map(move |piece| {
             let range = start..start + piece.length;

@@ -5,9 +5,11 @@
 
 pub mod catalogue;
 mod source;
+mod suggest;
 
 pub use catalogue::{Code, Severity};
 pub use source::{LineColumn, Source, SourceId, Sources, Span};
+pub use suggest::nearest;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]

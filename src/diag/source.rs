@@ -38,18 +38,21 @@ pub struct LineColumn {
 
 /// All files of a configuration.
 #[derive(Debug, Default)]
-pub struct Sources(Vec<Source>);
+pub struct Sources {
+    list: Vec<Source>,
+    masked: Vec<Span>,
+}
 
 impl Sources {
     /// Adds a file.
     pub fn add(&mut self, path: &Path, text: String) -> SourceId {
-        let id = SourceId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        let id = SourceId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         let newlines = text
             .bytes()
             .zip(1u32..)
             .filter_map(|(byte, next)| (byte == b'\n').then_some(next));
         let line_starts = std::iter::once(0).chain(newlines).collect();
-        self.0.push(Source {
+        self.list.push(Source {
             path: path.to_owned(),
             text,
             line_starts,
@@ -59,15 +62,28 @@ impl Sources {
 
     /// The file called `id`.
     pub fn get(&self, id: SourceId) -> &Source {
-        &self.0[id.0 as usize]
+        &self.list[id.0 as usize]
     }
 
     /// All files in the order in which they were read.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
-        self.0
+        self.list
             .iter()
             .zip(0u32..)
             .map(|(source, index)| (SourceId(index), source))
+    }
+
+    /// Keeps the text of `span` out of every excerpt: it is a secret.
+    pub fn mask(&mut self, span: Span) {
+        self.masked.push(span);
+    }
+
+    /// What excerpts of the source `id` must not show.
+    pub fn masked(&self, id: SourceId) -> impl Iterator<Item = Span> {
+        self.masked
+            .iter()
+            .copied()
+            .filter(move |span| span.source == id)
     }
 
     /// The text of `span`.
