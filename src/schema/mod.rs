@@ -1,11 +1,29 @@
 //! JSON Schemas of message data: compiled when the file is read, offline, with violations in words.
+//!
+//! Formats are asserted, patterns run in linear time, and a `$ref` leads only to [`Documents`] that were handed in: nothing here
+//! reads a file or a socket. [`Schema::compile`] reports all that makes a schema unusable, [`advise`] what is probably not meant.
 
+mod advice;
+mod document;
+mod inspect;
+mod walk;
+mod words;
+
+pub use advice::advise;
+pub use document::Documents;
+
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
+
+use crate::diag::Code;
+use crate::diag::catalogue::schema as codes;
 
 /// A compiled JSON Schema.
 #[derive(Debug)]
 pub struct Schema {
-    accepts_all: bool,
+    value: Value,
+    /// None: every value fits.
+    validator: Option<Validator>,
 }
 
 /// One way in which data does not fit.
@@ -19,22 +37,168 @@ pub struct Violation {
     pub message: String,
 }
 
+/// Something wrong in a schema itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaProblem {
+    /// The document it is in, as [`Documents`] call it; none: the schema that was compiled.
+    pub document: Option<String>,
+    /// JSON Pointer to the place.
+    pub pointer: String,
+    /// Which kind of problem.
+    pub code: &'static Code,
+    /// One sentence, without a full stop.
+    pub message: String,
+    /// The repair.
+    pub help: Option<String>,
+}
+
+/// More than this many violations tell a client nothing.
+const VIOLATIONS_MAX: usize = 16;
+
 impl Schema {
     /// The schema `true`.
     pub fn anything() -> Self {
-        Self { accepts_all: true }
+        Self {
+            value: Value::Bool(true),
+            validator: None,
+        }
+    }
+
+    /// Compiles `value`, whose relative references start from `base`, its own name among `documents`.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being used.
+    pub fn compile(
+        value: Value,
+        base: &str,
+        documents: &Documents,
+    ) -> Result<Self, Vec<SchemaProblem>> {
+        let mut problems = inspect::problems(&value, base, documents);
+        if !problems.is_empty() {
+            add_metaschema_problems(&value, &mut problems);
+            return Err(problems);
+        }
+        if accepts_all(&value) {
+            return Ok(Self {
+                value,
+                validator: None,
+            });
+        }
+        let built = jsonschema::options()
+            .with_base_uri(document::uri(base))
+            .with_retriever(documents.retriever())
+            .with_pattern_options(PatternOptions::regex())
+            .with_pattern_cache(documents.patterns().clone())
+            .should_validate_formats(true)
+            .build(&value);
+        match built {
+            Ok(validator) => Ok(Self {
+                value,
+                validator: Some(validator),
+            }),
+            Err(error) => {
+                add_metaschema_problems(&value, &mut problems);
+                if problems.is_empty() {
+                    let place = error.instance_path().as_str();
+                    problems.push(SchemaProblem::new(
+                        &codes::INVALID,
+                        place,
+                        format!("the schema cannot be used: {}", words::bounded(&error)),
+                    ));
+                }
+                Err(problems)
+            }
+        }
+    }
+
+    /// The schema as JSON.
+    pub fn value(&self) -> &Value {
+        &self.value
     }
 
     /// Whether every value fits, so that nothing has to be checked.
     pub fn accepts_all(&self) -> bool {
-        self.accepts_all
+        self.validator.is_none()
     }
 
     /// Checks `data`.
     ///
     /// # Errors
     /// The ways in which it does not fit, at most 16.
-    pub fn check(&self, _data: &Value) -> Result<(), Vec<Violation>> {
-        Ok(())
+    pub fn check(&self, data: &Value) -> Result<(), Vec<Violation>> {
+        let Some(validator) = &self.validator else {
+            return Ok(());
+        };
+        if validator.is_valid(data) {
+            return Ok(());
+        }
+        let mut violations = Vec::new();
+        for error in validator.iter_errors(data) {
+            words::violations(&error, &mut violations);
+            if violations.len() >= VIOLATIONS_MAX {
+                violations.truncate(VIOLATIONS_MAX);
+                break;
+            }
+        }
+        Err(violations)
     }
 }
+
+impl SchemaProblem {
+    fn new(code: &'static Code, pointer: &str, message: impl Into<String>) -> Self {
+        Self {
+            document: None,
+            pointer: pointer.to_owned(),
+            code,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Whether `value` has no keyword that could refuse anything.
+fn accepts_all(value: &Value) -> bool {
+    match value {
+        Value::Bool(answer) => *answer,
+        Value::Object(keywords) => keywords
+            .keys()
+            .all(|keyword| walk::ANNOTATIONS.contains(&&**keyword)),
+        _ => false,
+    }
+}
+
+/// What the metaschema says of `value`, where nothing has been said yet.
+fn add_metaschema_problems(value: &Value, problems: &mut Vec<SchemaProblem>) {
+    let Ok(metaschema) = jsonschema::meta::validator_for(value) else {
+        return;
+    };
+    let mut violations = Vec::new();
+    for error in metaschema.iter_errors(value).take(VIOLATIONS_MAX) {
+        words::violations(&error, &mut violations);
+    }
+    for violation in violations {
+        let known = problems.iter().any(|problem| {
+            problem.document.is_none() && problem.pointer.starts_with(&violation.path)
+                || violation.path.starts_with(&problem.pointer)
+        });
+        if !known {
+            let what = match violation.path.as_str() {
+                "" => "the schema".to_owned(),
+                path => format!("`{path}`"),
+            };
+            problems.push(SchemaProblem::new(
+                &codes::INVALID,
+                &violation.path,
+                format!("{what} {}", violation.message),
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! `endpoints`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, AuthMethod, Spanned, Text};
+use crate::diag::catalogue::plan as codes;
+use crate::diag::{Diagnostic, nearest};
+use crate::plan::lower::message::At;
+use crate::plan::lower::{Lowering, finding};
+use crate::plan::{
+    AuthMode, AutoJoin, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
+    RejectStyle, RoomKind,
+};
+use crate::rule::Known;
+use crate::vocab::ByteSize;
+
+const CONNECTIONS_PER_USER: usize = 20;
+const ROOMS_PER_CONNECTION: usize = 100;
+const MESSAGE_SIZE: ByteSize = ByteSize::from_bytes(64 << 10);
+const DEPTH: usize = 32;
+const FRAGMENTS: usize = 1024;
+const QUEUE_BYTES: ByteSize = ByteSize::from_bytes(1 << 20);
+const QUEUE_FRAMES: usize = 4096;
+const HEARTBEAT_IDLE: Duration = Duration::from_secs(30);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Lowering<'_> {
+    /// The endpoints, in the order of the file.
+    pub(super) fn endpoints(
+        &mut self,
+        auth: &[Option<Arc<AuthMode>>],
+        rooms: &[Option<Arc<RoomKind>>],
+    ) -> Vec<Option<Arc<Endpoint>>> {
+        let config = self.config;
+        let mut endpoints = Vec::new();
+        for (index, (_, endpoint)) in config.endpoints.iter().enumerate() {
+            endpoints.push(self.endpoint(index, endpoint, auth, rooms).map(Arc::new));
+        }
+        endpoints
+    }
+
+    fn endpoint(
+        &mut self,
+        index: usize,
+        written: &config::Endpoint,
+        auth: &[Option<Arc<AuthMode>>],
+        rooms: &[Option<Arc<RoomKind>>],
+    ) -> Option<Endpoint> {
+        let known = self.known_at_endpoint(index);
+        self.unsupported_endpoint(written);
+        let modes = self.auth_cited(written, auth);
+        let allow = self.optional_rule(written.allow.as_ref(), &known);
+        let messages = self.messages_taken(&written.messages, &known, At::Endpoint);
+        let protocol = self.protocol(index, written, &known, messages.as_ref());
+        let auto_join = self.auto_join(&written.auto_join, &known);
+        let rooms = self.rooms_cited(&written.rooms, rooms);
+        let limits = &written.rate_limit;
+        let connect_limits = self.cited_limits(&limits.connect);
+        self.connect_limits_fit(&limits.connect);
+        let join_limits = self.cited_limits(&limits.join);
+        let message_limits = self.cited_limits(&limits.messages);
+        let origins = self.origins(written);
+        let heartbeat = self.heartbeat(&written.heartbeat);
+        let limits = self.connection_limits(&written.limits);
+        Some(Endpoint {
+            index: self.endpoints.rank(index),
+            path: self.endpoints.patterns[index].clone()?,
+            auth: modes?,
+            allow: allow?,
+            protocol: protocol?,
+            auto_join: auto_join?,
+            rooms: rooms?,
+            messages: messages?,
+            connect_limits,
+            join_limits,
+            message_limits,
+            origins: origins?,
+            heartbeat,
+            limits,
+            reject: match written.reject.map(|reject| reject.value) {
+                Some(config::RejectStyle::Http) | None => RejectStyle::Http,
+                Some(config::RejectStyle::Close) => RejectStyle::Close,
+            },
+        })
+    }
+
+    fn unsupported_endpoint(&mut self, endpoint: &config::Endpoint) {
+        if let Some(compression) = &endpoint.compression {
+            let instead = "leave it out: messages leave as they are";
+            self.unsupported(compression.span, "`compression`", instead);
+        }
+        if let Some(coalesce) = &endpoint.coalesce {
+            let instead = "leave it out: what is ready at the same moment leaves together anyway";
+            self.unsupported(coalesce.span, "`coalesce`", instead);
+        }
+        for (event, webhook) in &endpoint.webhooks {
+            self.webhook_names.cite(webhook, &mut self.findings);
+            let instead = "let the application ask the HTTP API who is connected";
+            self.unsupported(event.span, "`webhooks`", instead);
+        }
+    }
+
+    fn auth_cited(
+        &mut self,
+        endpoint: &config::Endpoint,
+        auth: &[Option<Arc<AuthMode>>],
+    ) -> Option<Vec<Arc<AuthMode>>> {
+        self.repeated(&endpoint.auth);
+        let mut modes = Some(Vec::new());
+        let mut decided: Option<&Text> = None;
+        for name in &endpoint.auth {
+            let index = self.auth_names.cite(name, &mut self.findings);
+            if let Some(decided) = decided {
+                let message = format!(
+                    "`{name}` is never asked: `{decided}` needs no credential and decides first"
+                );
+                let help = "put the anonymous mode last";
+                let finding = finding(&codes::UNREACHABLE_AUTH, name.span(), message, help);
+                self.find(finding.also(decided.span(), "decides for everyone"));
+            }
+            let method = index.and_then(|index| self.config.auth[index].1.method.as_ref());
+            match method {
+                Some(AuthMethod::Anonymous(_)) => decided = decided.or(Some(name)),
+                Some(AuthMethod::Jwt(jwt)) => self.first_message_fits(endpoint, name, &jwt.value),
+                _ => {}
+            }
+            let mode = index.and_then(|index| auth[index].clone());
+            match (&mut modes, mode) {
+                (Some(list), Some(mode)) => list.push(mode),
+                (modes, _) => *modes = None,
+            }
+        }
+        modes.filter(|modes| !modes.is_empty())
+    }
+
+    /// A token in the first frame needs frames, and nothing that has decided before.
+    fn first_message_fits(&mut self, endpoint: &config::Endpoint, name: &Text, jwt: &config::Jwt) {
+        let credential = jwt.credential.as_ref();
+        let Some(credential) = credential
+            .filter(|credential| matches!(credential.value, config::Credential::FirstMessage(_)))
+        else {
+            return;
+        };
+        let json = endpoint
+            .protocol
+            .is_none_or(|protocol| protocol.value == config::Protocol::Json);
+        let (message, help) = if endpoint.auth.len() > 1 {
+            (
+                format!("`{name}` waits for the first frame, so no other mode can stand beside it"),
+                "name it alone, or take the token from the request: `credential: {query: token}`",
+            )
+        } else if !json || endpoint.every_frame.is_some() {
+            (
+                format!(
+                    "`{name}` waits for a `token` frame, which clients of this endpoint cannot send"
+                ),
+                "take the token from the request: `credential: {query: token}`",
+            )
+        } else {
+            return;
+        };
+        let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
+        self.find(finding.also(credential.span, "the token comes in the first frame"));
+    }
+
+    fn auto_join(&mut self, written: &[config::AutoJoin], known: &Known) -> Option<Vec<AutoJoin>> {
+        let mut joins = Some(Vec::new());
+        for auto in written {
+            let room = auto.room.as_ref().and_then(|text| {
+                self.room_exists(text);
+                self.own_template(text, known)
+            });
+            match (&mut joins, room) {
+                (Some(list), Some(room)) => list.push(AutoJoin {
+                    room,
+                    when_allowed: auto.when_allowed.is_some_and(|when| when.value),
+                }),
+                (joins, _) => *joins = None,
+            }
+        }
+        joins
+    }
+
+    fn rooms_cited(
+        &mut self,
+        names: &[Text],
+        rooms: &[Option<Arc<RoomKind>>],
+    ) -> Option<Vec<Arc<RoomKind>>> {
+        self.repeated(names);
+        let mut cited = Some(Vec::new());
+        for name in names {
+            let index = self.room_names.index(name.as_str());
+            if index.is_none() {
+                self.unknown_room(name);
+            }
+            match (&mut cited, index.and_then(|index| rooms[index].clone())) {
+                (Some(list), Some(room)) => list.push(room),
+                (cited, _) => *cited = None,
+            }
+        }
+        cited
+    }
+
+    fn unknown_room(&mut self, name: &Text) {
+        let message = format!("`{name}` is not a room pattern of this file");
+        let mut patterns = self.rooms.patterns.iter().flatten();
+        let instance = patterns.find(|pattern| pattern.matches(name.as_str()).is_some());
+        let renamed = self.rooms.patterns.iter().flatten().find(|pattern| {
+            let other = crate::vocab::Pattern::parse_room(name.as_str());
+            other.is_ok_and(|other| other.overlaps(pattern))
+        });
+        let help = match (
+            instance,
+            renamed,
+            nearest(name.as_str(), self.room_names.all()),
+        ) {
+            (Some(pattern), _, _) => format!(
+                "name the pattern as it is declared, `{pattern}`; to put connections into `{name}` alone, use `auto_join`"
+            ),
+            (_, Some(pattern), _) => {
+                format!("patterns are named as they are declared: write `{pattern}`")
+            }
+            (_, _, Some(close)) => format!("did you mean `{close}`?"),
+            _ if self.config.rooms.is_empty() => {
+                "declare it under `rooms`, which is empty".to_owned()
+            }
+            _ => {
+                let all: Vec<_> = self
+                    .room_names
+                    .all()
+                    .take(6)
+                    .map(|name| format!("`{name}`"))
+                    .collect();
+                format!("declare it under `rooms`; there are {}", all.join(", "))
+            }
+        };
+        let diagnostic = Diagnostic::new(&codes::UNKNOWN_ROOM, name.span(), message);
+        self.find(diagnostic.help(help));
+    }
+
+    /// Finds token buckets that cannot limit connecting.
+    fn connect_limits_fit(&mut self, names: &[Text]) {
+        for name in names {
+            let mut limits = self.config.rate_limits.iter();
+            let limit = limits.find(|(limit, _)| limit.value == name.as_str());
+            let Some(per) = limit.and_then(|(_, limit)| limit.per) else {
+                continue;
+            };
+            let why = match per.value {
+                config::RateKey::Connection => "every connection would begin with a full bucket",
+                config::RateKey::Room => "who connects is in no room yet",
+                _ => continue,
+            };
+            let message = format!("`{name}` cannot limit connecting: {why}");
+            let help = "use a rate limit that is `per: ip`, `user`, `endpoint` or `server`";
+            let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
+            self.find(finding.also(per.span, "it counts by this"));
+        }
+    }
+
+    fn heartbeat(&mut self, written: &config::Heartbeat) -> Heartbeat {
+        Heartbeat {
+            idle: self.above_zero(written.idle, HEARTBEAT_IDLE, "idle"),
+            timeout: self.above_zero(written.timeout, HEARTBEAT_TIMEOUT, "timeout"),
+            kind: match written.kind.map(|kind| kind.value) {
+                Some(config::HeartbeatKind::Frame) | None => HeartbeatKind::Frame,
+                Some(config::HeartbeatKind::Message) => HeartbeatKind::Message,
+            },
+        }
+    }
+
+    fn connection_limits(&mut self, written: &config::EndpointLimits) -> ConnectionLimits {
+        let limits = ConnectionLimits {
+            connections_per_user: self.above_zero(
+                written.connections_per_user,
+                CONNECTIONS_PER_USER,
+                "connections_per_user",
+            ),
+            on_too_many: match written.on_too_many.map(|act| act.value) {
+                Some(config::OnTooMany::Refuse) | None => OnTooMany::Refuse,
+                Some(config::OnTooMany::ReplaceOldest) => OnTooMany::ReplaceOldest,
+            },
+            rooms_per_connection: self.above_zero(
+                written.rooms_per_connection,
+                ROOMS_PER_CONNECTION,
+                "rooms_per_connection",
+            ),
+            message_size: self.above_zero(written.message_size, MESSAGE_SIZE, "message_size"),
+            depth: self.above_zero(written.depth, DEPTH, "depth"),
+            fragments: self.above_zero(written.fragments, FRAGMENTS, "fragments"),
+            queue_bytes: self.above_zero(written.queue_bytes, QUEUE_BYTES, "queue_bytes"),
+            queue_frames: self.above_zero(written.queue_frames, QUEUE_FRAMES, "queue_frames"),
+            strikes: written
+                .strikes
+                .map(|strikes| self.above_zero(Some(strikes), strikes.value, "strikes")),
+        };
+        if limits.queue_bytes < limits.message_size && !limits.queue_bytes.is_empty() {
+            let at = written.queue_bytes.or(written.message_size);
+            if let Some(Spanned { span, .. }) = at {
+                let message = format!(
+                    "the queue of {} is smaller than one message of {}",
+                    limits.queue_bytes, limits.message_size
+                );
+                let help = format!(
+                    "write `queue_bytes: {}` or more, or a smaller `message_size`",
+                    limits.message_size
+                );
+                let diagnostic = Diagnostic::new(&codes::QUEUE_TOO_SMALL, span, message);
+                self.find(diagnostic.help(help));
+            }
+        }
+        limits
+    }
+}

@@ -1,0 +1,376 @@
+//! `messages`: the types as declared, and as rooms and endpoints change them.
+
+use std::sync::Arc;
+
+use crate::config::{self, MessageRules, Overflow, Text};
+use crate::diag::Diagnostic;
+use crate::diag::catalogue::plan as codes;
+use crate::plan::lower::schema::Of;
+use crate::plan::lower::shape::Shape;
+use crate::plan::lower::{Lowering, finding};
+use crate::plan::{Message, Route, SentBy};
+use crate::rule::{Expression, Known, Rule};
+use crate::schema::Schema;
+use crate::vocab::{MessageName, NameError};
+
+/// What is the same wherever a type stands.
+pub(super) struct Declared {
+    name: Option<MessageName>,
+    schema: Option<Arc<Schema>>,
+}
+
+/// Where a type stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// Under `messages`.
+    Declared,
+    /// In a room.
+    Room,
+    /// At an endpoint.
+    Endpoint,
+}
+
+impl Lowering<'_> {
+    /// The types as declared.
+    pub(super) fn base_messages(&mut self) -> Vec<Option<Arc<Message>>> {
+        let config = self.config;
+        for (name, message) in &config.messages {
+            let schema = message.schema.as_ref();
+            let schema = schema.and_then(|schema| self.schema(schema, Of::Data));
+            if let Some(schema) = &schema {
+                self.examples(&message.examples, schema);
+            }
+            let parsed = self.message_name(&name.value, name.span, "a message type");
+            self.declared.push(Declared {
+                name: parsed,
+                schema,
+            });
+        }
+        let mut messages = Vec::new();
+        for (index, (name, message)) in config.messages.iter().enumerate() {
+            let known = self.known_somewhere(&name.value);
+            let taken = self.reach.taken_in_rooms.contains_key(&name.value)
+                || self.reach.taken_at_endpoints.contains_key(&name.value);
+            self.unsupported_rules(&message.rules);
+            messages.push(self.message(index, &message.rules, &known, At::Declared, taken));
+        }
+        messages
+    }
+
+    /// The type that a room or an endpoint takes, with what is different there.
+    pub(super) fn message_use(
+        &mut self,
+        taken: &config::MessageUse,
+        known: &Known,
+        at: At,
+    ) -> Option<Arc<Message>> {
+        let index = self.message_names.cite(&taken.name, &mut self.findings)?;
+        self.unsupported_rules(&taken.overrides);
+        let rules = merged(&self.config.messages[index].1.rules, &taken.overrides);
+        if at == At::Endpoint {
+            self.needs_no_room(&rules, &taken.name);
+        }
+        self.message(index, &rules, known, at, false)
+    }
+
+    /// The name of a message type or an announcement.
+    pub(super) fn message_name(
+        &mut self,
+        text: &str,
+        span: crate::diag::Span,
+        what: &str,
+    ) -> Option<MessageName> {
+        MessageName::parse(text)
+            .map_err(|error| {
+                let message = format!("`{text}` cannot be the name of {what}: {error}");
+                let help = match error {
+                    NameError::SystemType(_) => {
+                        let other = format!("{}_message", text.trim_start_matches("sys."));
+                        format!("choose another name, such as `{other}`")
+                    }
+                    _ => {
+                        let lower: String = text
+                            .chars()
+                            .map(|c| {
+                                if c.is_ascii_alphanumeric() || "_.-".contains(c) {
+                                    c.to_ascii_lowercase()
+                                } else {
+                                    '_'
+                                }
+                            })
+                            .take(64)
+                            .collect();
+                        let fits = MessageName::parse(&lower).is_ok();
+                        if fits {
+                            format!("write `{lower}`")
+                        } else {
+                            "names look like `message` or `user_joined`".to_owned()
+                        }
+                    }
+                };
+                self.find(Diagnostic::new(&codes::BAD_NAME, span, message).help(help));
+            })
+            .ok()
+    }
+
+    fn message(
+        &mut self,
+        index: usize,
+        rules: &MessageRules,
+        known: &Known,
+        at: At,
+        told_elsewhere: bool,
+    ) -> Option<Arc<Message>> {
+        let known = Known {
+            data: true,
+            ..known.clone()
+        };
+        let before = self.findings.len();
+        let to = self.route(rules, &known);
+        let allow = self.optional_rule(rules.allow.as_ref(), &known);
+        let reply = self.optional_expression(rules.reply.as_ref(), &known);
+        if told_elsewhere {
+            self.findings.truncate(before);
+        }
+        let rate_limits = self.cited_limits(rules.rate_limit.as_deref().unwrap_or_default());
+        self.contradicting_rules(rules, at);
+        let bytes_max = rules
+            .max_size
+            .map(|size| self.above_zero(Some(size), size.value, "max_size"));
+        let declared = &self.declared[index];
+        Some(Arc::new(Message {
+            index,
+            name: declared.name.clone()?,
+            schema: declared.schema.clone()?,
+            sent_by: match rules.sent_by.map(|by| by.value) {
+                Some(config::SentBy::Client) | None => SentBy::Client,
+                Some(config::SentBy::Server) => SentBy::Server,
+                Some(config::SentBy::Any) => SentBy::Any,
+            },
+            stored: matches!(to, Some(Route::Room)) && rules.history.is_none_or(|kept| kept.value),
+            to: to?,
+            ack: rules.ack.is_some_and(|ack| ack.value),
+            rate_limits,
+            allow: allow?,
+            reply: reply?,
+            bytes_max,
+        }))
+    }
+
+    /// The rule, where one is written; none where it does not compile.
+    pub(super) fn optional_rule(
+        &mut self,
+        text: Option<&Text>,
+        known: &Known,
+    ) -> Option<Option<Arc<Rule>>> {
+        match text {
+            Some(text) => self.rule(text, known).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn optional_expression(
+        &mut self,
+        text: Option<&Text>,
+        known: &Known,
+    ) -> Option<Option<Arc<Expression>>> {
+        match text {
+            Some(text) => self.expression(text, known).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn route(&mut self, rules: &MessageRules, known: &Known) -> Option<Route> {
+        let to = rules.to.as_ref()?;
+        match &to.value {
+            config::Route::Room => Some(Route::Room),
+            config::Route::Others => Some(Route::Others),
+            config::Route::OtherConnections => Some(Route::OtherConnections),
+            config::Route::Sender => Some(Route::Sender),
+            config::Route::None => Some(Route::None),
+            config::Route::User(text) => self.expression(text, known).map(Route::User),
+            config::Route::OtherRoom(text) => {
+                self.room_exists(text);
+                self.template(text, known).map(Route::OtherRoom)
+            }
+            config::Route::Webhook(name) => {
+                self.webhook_names.cite(name, &mut self.findings);
+                let instead = "let the application read the room over the HTTP API and publish its answer there";
+                self.unsupported(to.span, "`to: {webhook: …}`", instead);
+                None
+            }
+        }
+    }
+
+    /// Finds a template of a room's name that no declared pattern takes.
+    pub(super) fn room_exists(&mut self, template: &Text) {
+        let shape = Shape::of_template(template.as_str());
+        let mut patterns = self.rooms.patterns.iter().flatten();
+        if patterns.any(|pattern| shape.meets(&Shape::of_pattern(pattern)))
+            || self.rooms.patterns.contains(&None)
+        {
+            return;
+        }
+        let message = format!("no declared room can be called `{template}`");
+        let written: String = template.as_str().replace("path.", "").replace("user.", "");
+        let help = match crate::diag::nearest(&written, self.room_names.all()) {
+            Some(close) => format!("did you mean a room of the pattern `{close}`?"),
+            None if self.config.rooms.is_empty() => "declare its pattern under `rooms`".to_owned(),
+            None => {
+                let all: Vec<_> = self
+                    .room_names
+                    .all()
+                    .take(6)
+                    .map(|name| format!("`{name}`"))
+                    .collect();
+                format!(
+                    "declare its pattern under `rooms`; there are {}",
+                    all.join(", ")
+                )
+            }
+        };
+        let diagnostic = Diagnostic::new(&codes::NO_SUCH_ROOM, template.span(), message);
+        self.find(diagnostic.help(help));
+    }
+
+    fn examples(&mut self, examples: &[config::Json], schema: &Schema) {
+        for example in examples {
+            for violation in schema.check(&example.value).err().into_iter().flatten() {
+                let span = example.span_of(&violation.path);
+                let what = match violation.path.as_str() {
+                    "" => "it".to_owned(),
+                    path => format!("`{path}`"),
+                };
+                let message = format!(
+                    "the example does not fit the schema: {what} {}",
+                    violation.message
+                );
+                let help = "examples are published with the schema: correct the one or the other";
+                self.find(finding(&codes::BAD_EXAMPLE, span, message, help));
+            }
+        }
+    }
+
+    /// Finds what the language has for message types and this version does not run.
+    fn unsupported_rules(&mut self, rules: &MessageRules) {
+        if let Some(sanitize) = rules.sanitize.as_ref().and_then(|list| list.first()) {
+            let instead = "escape text where it is shown, as a page's `textContent` does; a `pattern` in the schema can refuse `<`";
+            self.unsupported(sanitize.0.span, "`sanitize`", instead);
+        }
+        if let Some(audience) = &rules.audience {
+            let instead = "use a second room that only these readers may join";
+            self.unsupported(audience.span(), "`audience`", instead);
+        }
+        if let Some(conflate) = &rules.conflate {
+            let instead = "limit how often it is sent with a `rate_limit`";
+            self.unsupported(conflate.span, "`conflate`", instead);
+        }
+        if let Some(overflow) = rules
+            .overflow
+            .filter(|overflow| overflow.value == Overflow::Drop)
+        {
+            let instead =
+                "leave it out: a reader that is too slow is closed with 4008 and comes back";
+            self.unsupported(overflow.span, "`overflow: drop`", instead);
+        }
+    }
+
+    fn contradicting_rules(&mut self, rules: &MessageRules, at: At) {
+        use config::Route as To;
+        let by_server = rules
+            .sent_by
+            .filter(|by| by.value == config::SentBy::Server);
+        if let Some((history, to)) = rules
+            .history
+            .filter(|kept| kept.value)
+            .zip(rules.to.as_ref())
+            && !matches!(to.value, To::Room)
+        {
+            let message = "`history: true` contradicts `to`: only what goes `to: room` is stored";
+            let help = "write `to: room`, or leave `history` out";
+            let finding = finding(
+                &codes::CONTRADICTION,
+                history.span,
+                message.to_owned(),
+                help,
+            );
+            self.find(finding.also(to.span, "it goes here"));
+        }
+        if let Some((history, conflate)) = rules
+            .history
+            .filter(|kept| kept.value)
+            .zip(rules.conflate.as_ref())
+        {
+            let message = "`history: true` contradicts `conflate`: what is thinned is not stored";
+            let help = "leave one of them out";
+            let finding = finding(
+                &codes::CONTRADICTION,
+                history.span,
+                message.to_owned(),
+                help,
+            );
+            self.find(finding.also(conflate.span, "it is thinned here"));
+        }
+        let Some(by_server) = by_server else {
+            return;
+        };
+        if let Some(to) = rules
+            .to
+            .as_ref()
+            .filter(|to| matches!(to.value, To::Sender))
+        {
+            let message =
+                "`to: sender` contradicts `sent_by: server`: the application has no connection";
+            let help = "write `to: room` or `to: {user: …}`";
+            let finding = finding(&codes::CONTRADICTION, to.span, message.to_owned(), help);
+            self.find(finding.also(by_server.span, "it is sent by the server"));
+        }
+        for (key, text) in [("allow", &rules.allow), ("reply", &rules.reply)] {
+            if let Some(text) = text.as_ref().filter(|_| at != At::Room) {
+                let message = format!("`{key}` has no effect: no client sends this type");
+                let help = "remove it, or say `sent_by: any`; what the application may publish is said by its API key";
+                self.no_effect(text.span(), message, help);
+            }
+        }
+    }
+
+    /// Finds a type of an endpoint that goes to a room.
+    fn needs_no_room(&mut self, rules: &MessageRules, name: &Text) {
+        use config::Route as To;
+        let Some(to) = rules.to.as_ref() else {
+            return;
+        };
+        let word = match to.value {
+            To::Room => "room",
+            To::Others => "others",
+            To::OtherConnections => "other_connections",
+            _ => return,
+        };
+        let message =
+            format!("`{name}` goes `to: {word}`, but belongs to an endpoint, which is no room");
+        let help = "name it in the `messages` of a room instead, or send it `to: sender`, `to: {user: …}` or `to: {room: …}`";
+        let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
+        self.find(finding.also(to.span, "it goes to a room"));
+    }
+}
+
+/// `base` with what `over` says instead.
+fn merged(base: &MessageRules, over: &MessageRules) -> MessageRules {
+    fn or<T: Clone>(over: &Option<T>, base: &Option<T>) -> Option<T> {
+        over.as_ref().or(base.as_ref()).cloned()
+    }
+    MessageRules {
+        sent_by: or(&over.sent_by, &base.sent_by),
+        to: or(&over.to, &base.to),
+        ack: or(&over.ack, &base.ack),
+        rate_limit: or(&over.rate_limit, &base.rate_limit),
+        allow: or(&over.allow, &base.allow),
+        sanitize: or(&over.sanitize, &base.sanitize),
+        audience: or(&over.audience, &base.audience),
+        conflate: or(&over.conflate, &base.conflate),
+        reply: or(&over.reply, &base.reply),
+        history: or(&over.history, &base.history),
+        max_size: or(&over.max_size, &base.max_size),
+        overflow: or(&over.overflow, &base.overflow),
+    }
+}

@@ -1,0 +1,239 @@
+//! `Config` to [`Plan`]: every name resolved, every rule and schema compiled, every contradiction found, all in one pass.
+//!
+//! Each section has its file. A part that cannot be lowered leaves a finding and a gap; the Plan is handed out only where nothing
+//! found is an error.
+
+mod auth;
+mod endpoint;
+mod frame;
+mod known;
+mod limit;
+mod message;
+mod name;
+mod origin;
+mod reach;
+mod room;
+mod rule;
+mod schema;
+mod server;
+mod shape;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Files, Read, Spanned, Text};
+use crate::diag::catalogue::plan as codes;
+use crate::diag::catalogue::schema as schema_codes;
+use crate::diag::{Code, Diagnostic, Severity, Span};
+use crate::plan::{Message, Plan, RateLimit};
+use crate::vocab::ByteSize;
+
+use name::{Names, Paths};
+use reach::Reach;
+
+/// What came of planning.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The Plan, unless a finding is an error.
+    pub plan: Option<Plan>,
+    /// All findings, those of reading too, in the order of the files.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// Says what `read` means. Of `files` only the existence of those is asked that are read while serving.
+pub fn build(read: &Read, files: &dyn Files) -> Outcome {
+    let mut lowering = Lowering::new(&read.config, files);
+    let plan = lowering.run();
+    let mut findings = read.findings.clone();
+    let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
+    let missing = &schema_codes::UNRESOLVED_REFERENCE;
+    lowering
+        .findings
+        .retain(|finding| finding.code != missing || !told.contains(&finding.span));
+    findings.append(&mut lowering.findings);
+    findings.sort_by(|one, two| {
+        let key = |finding: &Diagnostic| (finding.span, finding.code.slug);
+        key(one)
+            .cmp(&key(two))
+            .then_with(|| one.message.cmp(&two.message))
+    });
+    findings.dedup_by(|later, first| {
+        later.span == first.span && later.code == first.code && later.message == first.message
+    });
+    let served = findings
+        .iter()
+        .all(|finding| finding.code.severity == Severity::Warning);
+    Outcome {
+        plan: plan.filter(|_| served),
+        findings,
+    }
+}
+
+/// The work and what it has found so far.
+struct Lowering<'a> {
+    config: &'a Config,
+    files: &'a dyn Files,
+    findings: Vec<Diagnostic>,
+    rules: rule::Cache,
+    schemas: schema::Cache,
+    auth_names: Names<'a>,
+    limit_names: Names<'a>,
+    message_names: Names<'a>,
+    room_names: Names<'a>,
+    webhook_names: Names<'a>,
+    rooms: Paths,
+    endpoints: Paths,
+    reach: Reach,
+    limits: Vec<Option<Arc<RateLimit>>>,
+    declared: Vec<message::Declared>,
+    messages: Vec<Option<Arc<Message>>>,
+}
+
+/// What can be bounded.
+trait Amount: Copy {
+    fn is_zero(&self) -> bool;
+}
+
+impl Amount for usize {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Amount for u32 {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Amount for Duration {
+    fn is_zero(&self) -> bool {
+        Duration::is_zero(self)
+    }
+}
+
+impl Amount for ByteSize {
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<'a> Lowering<'a> {
+    fn new(config: &'a Config, files: &'a dyn Files) -> Self {
+        Self {
+            config,
+            files,
+            findings: Vec::new(),
+            rules: rule::Cache::default(),
+            schemas: schema::Cache::new(&config.documents),
+            auth_names: Names::new(
+                &config.auth,
+                "auth",
+                "an auth mode",
+                &codes::UNKNOWN_AUTH_MODE,
+            ),
+            limit_names: Names::new(
+                &config.rate_limits,
+                "rate_limits",
+                "a rate limit",
+                &codes::UNKNOWN_RATE_LIMIT,
+            ),
+            message_names: Names::new(
+                &config.messages,
+                "messages",
+                "a message type",
+                &codes::UNKNOWN_MESSAGE,
+            ),
+            room_names: Names::new(
+                &config.rooms,
+                "rooms",
+                "a room pattern",
+                &codes::UNKNOWN_ROOM,
+            ),
+            webhook_names: Names::new(
+                &config.webhooks,
+                "webhooks",
+                "a webhook",
+                &codes::UNKNOWN_WEBHOOK,
+            ),
+            rooms: Paths::default(),
+            endpoints: Paths::default(),
+            reach: Reach::default(),
+            limits: Vec::new(),
+            declared: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> Option<Plan> {
+        self.read_patterns();
+        self.reach = Reach::find(self.config, &self.rooms);
+        let server = self.server();
+        let pages = self.pages();
+        self.limits = self.rate_limits();
+        let auth = self.auth();
+        self.messages = self.base_messages();
+        let rooms = self.rooms();
+        let endpoints = self.endpoints(&auth, &rooms);
+        self.webhooks();
+        self.unreachable();
+        self.unused();
+        Some(Plan {
+            server: server?,
+            pages,
+            auth: auth.into_iter().collect::<Option<_>>()?,
+            rate_limits: self.limits.drain(..).collect::<Option<_>>()?,
+            messages: self.messages.drain(..).collect::<Option<_>>()?,
+            rooms: self.rooms.ordered(rooms)?,
+            endpoints: self.endpoints.ordered(endpoints)?,
+        })
+    }
+
+    fn find(&mut self, finding: Diagnostic) {
+        self.findings.push(finding);
+    }
+
+    /// Finds that `what` (in the user's words) belongs to the language and does not run.
+    fn unsupported(&mut self, span: Span, what: &str, instead: &str) {
+        let message = format!("{what} does not run in this version");
+        self.find(Diagnostic::new(&codes::NOT_SUPPORTED_YET, span, message).help(instead));
+    }
+
+    fn no_effect(&mut self, span: Span, message: String, help: &str) {
+        self.find(Diagnostic::new(&codes::NO_EFFECT, span, message).help(help));
+    }
+
+    /// The written amount or the default; a finding where it is zero.
+    fn above_zero<T: Amount>(&mut self, written: Option<Spanned<T>>, default: T, key: &str) -> T {
+        if let Some(written) = written
+            && written.value.is_zero()
+        {
+            let message = format!("`{key}` is zero, so nothing could ever pass");
+            let help = "write what is allowed at most, or leave the key out for the default";
+            self.find(Diagnostic::new(&codes::ZERO_LIMIT, written.span, message).help(help));
+        }
+        written.map_or(default, |written| written.value)
+    }
+
+    /// Finds names that stand twice in a list.
+    fn repeated<'t>(&mut self, names: impl IntoIterator<Item = &'t Text>) {
+        let mut seen: Vec<&Text> = Vec::new();
+        for name in names {
+            match seen.iter().find(|other| other.as_str() == name.as_str()) {
+                Some(first) => {
+                    let message = format!("`{name}` stands twice in this list");
+                    let finding = Diagnostic::new(&codes::REPEATED, name.span(), message)
+                        .help("remove one of them")
+                        .also(first.span(), "it stands here first");
+                    self.find(finding);
+                }
+                None => seen.push(name),
+            }
+        }
+    }
+}
+
+/// A finding that needs its code, place, sentence and repair.
+fn finding(code: &'static Code, span: Span, message: String, help: &str) -> Diagnostic {
+    Diagnostic::new(code, span, message).help(help)
+}

@@ -1,0 +1,167 @@
+//! Who can come where: which rooms the connections of an endpoint can be in, and which types can be sent there.
+
+use std::collections::HashMap;
+
+use crate::config::{Config, Endpoint, Protocol, SentBy};
+use crate::diag::catalogue::plan as codes;
+use crate::plan::lower::name::Paths;
+use crate::plan::lower::shape::Shape;
+use crate::plan::lower::{Lowering, finding};
+
+/// Ways through the file, by places in it.
+#[derive(Default)]
+pub(super) struct Reach {
+    /// By endpoint: the rooms that its connections can be in.
+    pub(super) rooms: Vec<Vec<usize>>,
+    /// By room: the endpoints whose connections can be in it.
+    pub(super) endpoints: Vec<Vec<usize>>,
+    /// By message type: the rooms that take it.
+    pub(super) taken_in_rooms: HashMap<String, Vec<usize>>,
+    /// By message type: the endpoints that take it, as what every frame is, too.
+    pub(super) taken_at_endpoints: HashMap<String, Vec<usize>>,
+}
+
+impl Reach {
+    pub(super) fn find(config: &Config, rooms: &Paths) -> Self {
+        let shapes: Vec<_> = rooms
+            .patterns
+            .iter()
+            .map(|pattern| pattern.as_ref().map(Shape::of_pattern))
+            .collect();
+        let by_name: HashMap<&str, usize> = config
+            .rooms
+            .iter()
+            .enumerate()
+            .map(|(index, (name, _))| (name.value.as_str(), index))
+            .collect();
+        let mut reach = Self {
+            endpoints: vec![Vec::new(); config.rooms.len()],
+            ..Self::default()
+        };
+        for (index, (_, endpoint)) in config.endpoints.iter().enumerate() {
+            let mut reached: Vec<usize> = endpoint
+                .rooms
+                .iter()
+                .filter_map(|name| by_name.get(name.as_str()).copied())
+                .collect();
+            for template in endpoint
+                .auto_join
+                .iter()
+                .filter_map(|auto| auto.room.as_ref())
+            {
+                let shape = Shape::of_template(template.as_str());
+                reached.extend((0..shapes.len()).filter(|room| {
+                    let pattern = shapes[*room].as_ref();
+                    pattern.is_some_and(|pattern| shape.meets(pattern))
+                }));
+            }
+            reached.sort_unstable();
+            reached.dedup();
+            for room in &reached {
+                reach.endpoints[*room].push(index);
+            }
+            reach.rooms.push(reached);
+            for name in names_taken(endpoint) {
+                let taking = reach.taken_at_endpoints.entry(name.to_owned()).or_default();
+                taking.push(index);
+            }
+        }
+        for (index, (_, room)) in config.rooms.iter().enumerate() {
+            for message in &room.messages {
+                let name = message.name.as_str().to_owned();
+                reach.taken_in_rooms.entry(name).or_default().push(index);
+            }
+        }
+        reach
+    }
+}
+
+/// The types that an endpoint takes itself.
+fn names_taken(endpoint: &Endpoint) -> impl Iterator<Item = &str> {
+    let own = endpoint.messages.iter().map(|message| &message.name);
+    own.chain(&endpoint.every_frame)
+        .chain(&endpoint.text_message)
+        .map(|name| name.as_str())
+}
+
+impl Lowering<'_> {
+    /// Finds rooms that nobody can be in and types that nobody can send.
+    pub(super) fn unreachable(&mut self) {
+        let config = self.config;
+        let api = config.server.api.is_some();
+        for (index, (name, room)) in config.rooms.iter().enumerate() {
+            if self.reach.endpoints[index].is_empty() {
+                let message = format!("no endpoint lets anyone into `{}`", name.value);
+                let help = "name the pattern in an endpoint's `rooms` or `auto_join`, or remove it";
+                self.find(finding(&codes::UNREACHABLE_ROOM, name.span, message, help));
+                continue;
+            }
+            for taken in &room.messages {
+                let declared = config
+                    .messages
+                    .iter()
+                    .find(|(name, _)| name.value == taken.name.as_str());
+                let Some((_, declared)) = declared else {
+                    continue;
+                };
+                let sent_by = taken.overrides.sent_by.or(declared.rules.sent_by);
+                let by_client = sent_by.is_none_or(|sent_by| sent_by.value == SentBy::Client);
+                if by_client && !self.sendable(index, taken.name.as_str()) {
+                    let message = format!(
+                        "no client can send `{}` to `{}`: the endpoints that lead there take other frames",
+                        taken.name, name.value
+                    );
+                    let help = "let a JSON endpoint join the room, or say `sent_by: server`";
+                    let span = taken.name.span();
+                    self.find(finding(&codes::UNREACHABLE_MESSAGE, span, message, help));
+                }
+            }
+        }
+        for (name, message) in &config.messages {
+            let sent_by = message
+                .rules
+                .sent_by
+                .map_or(SentBy::Client, |sent_by| sent_by.value);
+            let taken = self.reach.taken_in_rooms.contains_key(&name.value)
+                || self.reach.taken_at_endpoints.contains_key(&name.value);
+            let (message, help) = match sent_by {
+                SentBy::Server if !api => (
+                    format!(
+                        "only the server sends `{}`, and `server.api` is off",
+                        name.value
+                    ),
+                    "declare `server.api` with a key that may publish, or say `sent_by: any`",
+                ),
+                SentBy::Server | SentBy::Any if api && !taken => continue,
+                _ if !taken => (
+                    format!("no room and no endpoint takes `{}`", name.value),
+                    "name it in the `messages` of a room or an endpoint, or remove it",
+                ),
+                _ => continue,
+            };
+            self.find(finding(
+                &codes::UNREACHABLE_MESSAGE,
+                name.span,
+                message,
+                help,
+            ));
+        }
+    }
+
+    /// Whether a connection can send the type `name` to the room at `room`.
+    fn sendable(&self, room: usize, name: &str) -> bool {
+        self.reach.endpoints[room].iter().any(|endpoint| {
+            let endpoint = &self.config.endpoints[*endpoint].1;
+            let is = |text: &Option<crate::config::Text>| {
+                text.as_ref().is_some_and(|text| text.as_str() == name)
+            };
+            match endpoint.protocol.map(|protocol| protocol.value) {
+                Some(Protocol::Raw) => false,
+                Some(Protocol::Text) => is(&endpoint.text_message),
+                Some(Protocol::Json) | None => {
+                    endpoint.every_frame.is_none() || is(&endpoint.every_frame)
+                }
+            }
+        })
+    }
+}

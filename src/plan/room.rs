@@ -1,0 +1,98 @@
+//! `rooms`: kinds of rooms and what holds in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::Message;
+use crate::rule::{Expression, Rule};
+use crate::schema::Schema;
+use crate::vocab::{MessageName, Pattern};
+
+/// A declared pattern of rooms.
+#[derive(Debug)]
+pub struct RoomKind {
+    /// Its number among the kinds of rooms.
+    pub index: usize,
+    /// The names of its rooms.
+    pub pattern: Pattern,
+    /// What the parameters of the name must look like.
+    pub parameters: Vec<(Arc<str>, Arc<Schema>)>,
+    /// Who may join.
+    pub may_join: Arc<Rule>,
+    /// The message types that it takes, with its overrides.
+    pub messages: HashMap<MessageName, Arc<Message>>,
+    /// Who is here, where that is told.
+    pub presence: Presence,
+    /// What is kept of its messages.
+    pub history: Option<History>,
+    /// What is kept for an absent owner.
+    pub inbox: Option<Inbox>,
+    /// Users at a time.
+    pub users_max: usize,
+    /// For how long idempotency keys are remembered.
+    pub idempotency_window: Duration,
+    /// How many idempotency keys one room remembers; the oldest goes first.
+    pub idempotency_keys_max: usize,
+}
+
+/// `presence`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Whether clients may ask for the members.
+    pub members: bool,
+    /// How long a user whose last connection broke still counts.
+    pub grace: Duration,
+    /// The frame that says that a user came.
+    pub joined: Option<MessageName>,
+    /// The frame that says that a user went.
+    pub left: Option<MessageName>,
+    /// The frame that gives the newcomer everyone.
+    pub present: Option<MessageName>,
+    /// Whether the newcomer hears of itself too.
+    pub announce_to: AnnounceTo,
+}
+
+/// Who hears that a user came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnounceTo {
+    /// The other users.
+    Others,
+    /// Everyone.
+    Room,
+}
+
+/// `history`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Messages at most.
+    pub messages_max: usize,
+    /// How long they are kept.
+    pub age: Duration,
+    /// How many a newcomer gets.
+    pub replay_on_join: usize,
+}
+
+/// `inbox`.
+#[derive(Debug)]
+pub struct Inbox {
+    /// The id of the user whose inbox it is; sees `params`.
+    pub owner: Arc<Expression>,
+    /// What takes a message out.
+    pub receipt: Receipt,
+    /// Messages at most; the oldest goes first.
+    pub messages_max: usize,
+    /// How long they are kept.
+    pub age: Duration,
+}
+
+/// What takes a message out of an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// One of the owner's connections says `received`.
+    User,
+    /// Each device says `received`.
+    Device,
+    /// It was written to a connection of the owner.
+    OnWrite,
+}
