@@ -112,7 +112,10 @@ impl<'t> Loader<'t> {
             }
             _ => return Err(Box::new(broken(span))),
         };
-        node.span = self.first_line(node.span);
+        node.span = match node.kind {
+            Kind::Scalar(_) => self.trimmed(node.span),
+            _ => self.first_line(node.span),
+        };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -271,10 +274,16 @@ impl<'t> Loader<'t> {
     /// Excerpts of a whole section say less than its first line.
     fn first_line(&self, span: Span) -> Span {
         let text = &self.text[span.start as usize..span.end as usize];
-        let line = text.lines().next().unwrap_or_default().trim_end();
-        let is_block = text.starts_with(['|', '>']);
-        let length = if is_block { text.trim_end() } else { line }.len();
-        self.at(span.start as usize, span.start as usize + length)
+        let line = text.lines().next().unwrap_or_default();
+        let start = span.start as usize;
+        self.at(start, start + line.trim_end().len())
+    }
+
+    /// A block scalar goes on to the next token.
+    fn trimmed(&self, span: Span) -> Span {
+        let text = &self.text[span.start as usize..span.end as usize];
+        let start = span.start as usize;
+        self.at(start, start + text.trim_end().len())
     }
 
     fn at(&self, start: usize, end: usize) -> Span {

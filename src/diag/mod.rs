@@ -4,6 +4,7 @@
 //! or to a program. Nothing here reads files, and no diagnostic ever holds an expanded environment value.
 
 pub mod catalogue;
+pub mod render;
 mod source;
 mod suggest;
 

@@ -93,6 +93,7 @@ impl<'a> Run<'a> {
         match self.test(left) {
             Ok(answer) if answer == decisive => Ok(decisive),
             Ok(_) => self.test(right),
+            Err(fault) if fault.is_final() => Err(fault),
             Err(fault) => match self.test(right) {
                 Ok(answer) if answer == decisive => Ok(decisive),
                 _ => Err(fault),
@@ -292,6 +293,7 @@ impl<'a> Run<'a> {
             match self.test(&each.body) {
                 Ok(answer) if answer == decisive => return Ok(Val::Bool(decisive)),
                 Ok(_) => {}
+                Err(fault) if fault.is_final() => return Err(fault),
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
         }

@@ -25,7 +25,8 @@
 //! (JSON does not tell 3 from 3.0). Overflow and division of an int by zero are failures. There are no unsigned numbers and no bytes.
 //!
 //! # Failures
-//! As in CEL, `&&` and `||`, and `all` and `exists`, forgive a failure where another part decides the answer.
+//! As in CEL, `&&` and `||`, and `all` and `exists`, forgive a failure where another part decides the answer, except that a
+//! bound was reached.
 //!
 //! # Bounds
 //! Of the text: 4 KiB, 1000 tokens, 32 brackets and 64 operations inside each other; no loop inside the body of another; the

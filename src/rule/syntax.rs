@@ -75,9 +75,6 @@ fn unexpected(text: &str, tokens: &[Token], index: usize, message: &str) -> Prob
     let range = token.range.clone();
     let word = &text[range.clone()];
     let before = index.checked_sub(1).map(|index| &tokens[index]);
-    let after = tokens
-        .get(index + 1)
-        .map(|token| &text[token.range.clone()]);
     let problem = |message: String| Problem::new(&SYNTAX, range.clone(), message);
     if let Some(sign) = other_language(word) {
         return problem(format!("`{word}` is not how CEL says it")).help(format!("write `{sign}`"));
@@ -94,8 +91,9 @@ fn unexpected(text: &str, tokens: &[Token], index: usize, message: &str) -> Prob
             problem("the text has a `\\` that CEL does not know".to_owned())
                 .help("write `\\\\` for a backslash, or put `r` before the quote: `r'\\d+'`")
         }
-        Kind::Sign if word == "." && after == Some("in") => {
-            problem("`in` is a reserved word, not a name".to_owned()).help("write `x['in']`")
+        Kind::Name if before.is_some_and(|token| &text[token.range.clone()] == ".") => {
+            problem(format!("`{word}` is a reserved word, not a field"))
+                .help(format!("write `x['{word}']`"))
         }
         Kind::Sign if word == "." => problem("a name is missing after `.`".to_owned()),
         Kind::Name | Kind::Quoted if before.is_some_and(ends_a_value) => {

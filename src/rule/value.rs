@@ -31,6 +31,13 @@ pub(super) enum Fault {
     Memory,
 }
 
+impl Fault {
+    /// Whether no other part of the rule may make good for it: a budget is spent.
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Work | Self::Memory)
+    }
+}
+
 /// A value of a rule.
 #[derive(Clone, Debug)]
 pub(super) enum Val<'a> {

@@ -191,12 +191,34 @@ fn add_metaschema_problems(value: &Value, problems: &mut Vec<SchemaProblem>) {
                 "" => "the schema".to_owned(),
                 path => format!("`{path}`"),
             };
-            problems.push(SchemaProblem::new(
-                &codes::INVALID,
-                &violation.path,
-                format!("{what} {}", violation.message),
-            ));
+            let message = format!("{what} {}", violation.message);
+            let mut problem = SchemaProblem::new(&codes::INVALID, &violation.path, message);
+            problem.help = repair(value.pointer(&violation.path), &violation);
+            problems.push(problem);
         }
+    }
+}
+
+/// What to write instead of `found`, where that can be told.
+fn repair(found: Option<&Value>, violation: &Violation) -> Option<String> {
+    let found = found?;
+    let due = violation.message.as_str();
+    match found {
+        Value::String(_) | Value::Number(_) if due.contains("an array") => {
+            Some(format!("write a list: `[{}]`", words::bounded(found)))
+        }
+        Value::String(text) if due.contains("integer") || due.contains("number") => text
+            .parse::<f64>()
+            .ok()
+            .map(|number| format!("write `{number}`, without quotes")),
+        Value::Array(_) if violation.path.ends_with("/items") => {
+            Some("write `prefixItems` for a list with one schema for each place".to_owned())
+        }
+        Value::Bool(_) if violation.path.ends_with("/required") => Some(
+            "`required` stands beside `properties` and lists the names: `required: [text]`"
+                .to_owned(),
+        ),
+        _ => None,
     }
 }
 

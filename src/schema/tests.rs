@@ -288,13 +288,15 @@ fn problems_name_place_and_repair() {
         ),
         (
             json!({"required": "a"}),
-            vec!["schema/invalid #/required `/required` must be an array"],
+            vec![
+                "schema/invalid #/required `/required` must be an array / write a list: `[\"a\"]`",
+            ],
         ),
         (
             json!({"minLength": "3", "properties": {"a": 5}}),
             vec![
                 "schema/invalid #/properties/a `/properties/a` must be a boolean or an object",
-                "schema/invalid #/minLength `/minLength` must be an integer",
+                "schema/invalid #/minLength `/minLength` must be an integer / write `3`, without quotes",
             ],
         ),
         (

@@ -1,4 +1,6 @@
 //! The one integration binary: a module for each thing that is tested from outside.
 
 mod docs;
+mod golden;
 mod house;
+mod reader;

@@ -8,7 +8,7 @@ use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
-use crate::plan::lower::{Lowering, finding};
+use crate::plan::lower::{Lowering, finding, shown};
 use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
 use crate::rule::{Known, Template};
 use crate::vocab::Secret;
@@ -223,7 +223,7 @@ impl Lowering<'_> {
         {
             let message = format!(
                 "the sessions file `{}` cannot be read",
-                file.value.display()
+                shown(self.config, &file.value)
             );
             let help = "files are relative to the one that names them: create it (an empty map `{}` will do), or correct the path";
             self.find(finding(&codes::MISSING_FILE, file.span, message, help));

@@ -203,6 +203,7 @@ impl Lowering<'_> {
     }
 
     fn unknown_room(&mut self, name: &Text) {
+        self.room_names.suspect(name.as_str());
         let message = format!("`{name}` is not a room pattern of this file");
         let mut patterns = self.rooms.patterns.iter().flatten();
         let instance = patterns.find(|pattern| pattern.matches(name.as_str()).is_some());
@@ -210,6 +211,9 @@ impl Lowering<'_> {
             let other = crate::vocab::Pattern::parse_room(name.as_str());
             other.is_ok_and(|other| other.overlaps(pattern))
         });
+        let meant = instance
+            .or(renamed)
+            .map(|pattern| pattern.as_str().to_owned());
         let help = match (
             instance,
             renamed,
@@ -235,6 +239,9 @@ impl Lowering<'_> {
                 format!("declare it under `rooms`; there are {}", all.join(", "))
             }
         };
+        if let Some(meant) = meant {
+            self.room_names.index(&meant);
+        }
         let diagnostic = Diagnostic::new(&codes::UNKNOWN_ROOM, name.span(), message);
         self.find(diagnostic.help(help));
     }

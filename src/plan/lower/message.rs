@@ -89,20 +89,9 @@ impl Lowering<'_> {
                         format!("choose another name, such as `{other}`")
                     }
                     _ => {
-                        let lower: String = text
-                            .chars()
-                            .map(|c| {
-                                if c.is_ascii_alphanumeric() || "_.-".contains(c) {
-                                    c.to_ascii_lowercase()
-                                } else {
-                                    '_'
-                                }
-                            })
-                            .take(64)
-                            .collect();
-                        let fits = MessageName::parse(&lower).is_ok();
-                        if fits {
-                            format!("write `{lower}`")
+                        let written = snake_case(text);
+                        if MessageName::parse(&written).is_ok() {
+                            format!("write `{written}`")
                         } else {
                             "names look like `message` or `user_joined`".to_owned()
                         }
@@ -213,6 +202,7 @@ impl Lowering<'_> {
         }
         let message = format!("no declared room can be called `{template}`");
         let written: String = template.as_str().replace("path.", "").replace("user.", "");
+        self.room_names.suspect(&written);
         let help = match crate::diag::nearest(&written, self.room_names.all()) {
             Some(close) => format!("did you mean a room of the pattern `{close}`?"),
             None if self.config.rooms.is_empty() => "declare its pattern under `rooms`".to_owned(),
@@ -373,4 +363,23 @@ fn merged(base: &MessageRules, over: &MessageRules) -> MessageRules {
         max_size: or(&over.max_size, &base.max_size),
         overflow: or(&over.overflow, &base.overflow),
     }
+}
+
+/// `text` in small letters, with `_` between words.
+fn snake_case(text: &str) -> String {
+    let mut snake = String::new();
+    for c in text.chars().take(60) {
+        match c {
+            'A'..='Z' => {
+                let joins = snake.ends_with(|last: char| last.is_ascii_alphanumeric());
+                if joins && !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                    snake.push('_');
+                }
+                snake.push(c.to_ascii_lowercase());
+            }
+            'a'..='z' | '0'..='9' | '.' | '-' => snake.push(c),
+            _ => snake.push('_'),
+        }
+    }
+    snake
 }

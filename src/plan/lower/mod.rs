@@ -18,6 +18,7 @@ mod schema;
 mod server;
 mod shape;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub struct Outcome {
 
 /// Says what `read` means. Of `files` only the existence of those is asked that are read while serving.
 pub fn build(read: &Read, files: &dyn Files) -> Outcome {
-    let mut lowering = Lowering::new(&read.config, files);
+    let complete = !has_error(&read.findings);
+    let mut lowering = Lowering::new(&read.config, files, complete);
     let plan = lowering.run();
     let mut findings = read.findings.clone();
     let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
@@ -60,19 +62,24 @@ pub fn build(read: &Read, files: &dyn Files) -> Outcome {
     findings.dedup_by(|later, first| {
         later.span == first.span && later.code == first.code && later.message == first.message
     });
-    let served = findings
-        .iter()
-        .all(|finding| finding.code.severity == Severity::Warning);
     Outcome {
-        plan: plan.filter(|_| served),
+        plan: plan.filter(|_| !has_error(&findings)),
         findings,
     }
+}
+
+fn has_error(findings: &[Diagnostic]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.code.severity == Severity::Error)
 }
 
 /// The work and what it has found so far.
 struct Lowering<'a> {
     config: &'a Config,
     files: &'a dyn Files,
+    /// Whether everything that is written could be read: otherwise what seems unused may be used in what could not.
+    complete: bool,
     findings: Vec<Diagnostic>,
     rules: rule::Cache,
     schemas: schema::Cache,
@@ -119,10 +126,11 @@ impl Amount for ByteSize {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(config: &'a Config, files: &'a dyn Files) -> Self {
+    fn new(config: &'a Config, files: &'a dyn Files, complete: bool) -> Self {
         Self {
             config,
             files,
+            complete,
             findings: Vec::new(),
             rules: rule::Cache::default(),
             schemas: schema::Cache::new(&config.documents),
@@ -176,8 +184,10 @@ impl<'a> Lowering<'a> {
         let rooms = self.rooms();
         let endpoints = self.endpoints(&auth, &rooms);
         self.webhooks();
-        self.unreachable();
-        self.unused();
+        if self.complete {
+            self.unreachable();
+            self.unused();
+        }
         Some(Plan {
             server: server?,
             pages,
@@ -231,6 +241,11 @@ impl<'a> Lowering<'a> {
             }
         }
     }
+}
+
+/// `path` as people know it: from the main file's folder where it is below.
+fn shown<'p>(config: &Config, path: &'p Path) -> std::path::Display<'p> {
+    path.strip_prefix(&config.folder).unwrap_or(path).display()
 }
 
 /// A finding that needs its code, place, sentence and repair.

@@ -54,11 +54,19 @@ impl<'a> Names<'a> {
     pub(super) fn cite(&mut self, name: &Text, findings: &mut Vec<Diagnostic>) -> Option<usize> {
         let index = self.index(name.as_str());
         if index.is_none() {
+            self.suspect(name.as_str());
             let message = format!("`{name}` is not {} of this file", self.what);
             findings
                 .push(Diagnostic::new(self.unknown, name.span(), message).help(self.help(name)));
         }
         index
+    }
+
+    /// Takes the name that `name` is probably a slip of for used: one slip, one finding.
+    pub(super) fn suspect(&mut self, name: &str) {
+        if let Some(close) = nearest(name, self.all()) {
+            self.index(close);
+        }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -176,7 +184,14 @@ impl Lowering<'_> {
         for name in written {
             let parsed = parse(&name.value).map_err(|error| {
                 let message = format!("`{}` is not a pattern: {error}", name.value);
-                self.find(finding(&codes::BAD_PATTERN, name.span, message, help));
+                let slash = format!("/{}", name.value);
+                let help = if help.starts_with("paths") && parse(&slash).is_ok() {
+                    format!("write `{slash}`")
+                } else {
+                    help.to_owned()
+                };
+                let finding = Diagnostic::new(&codes::BAD_PATTERN, name.span, message);
+                self.find(finding.help(help));
             });
             patterns.push(parsed.ok());
         }

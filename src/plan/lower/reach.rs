@@ -91,6 +91,10 @@ impl Lowering<'_> {
         let api = config.server.api.is_some();
         for (index, (name, room)) in config.rooms.iter().enumerate() {
             if self.reach.endpoints[index].is_empty() {
+                let meant = self.room_names.is_used(index) || self.rooms.patterns[index].is_none();
+                if meant {
+                    continue;
+                }
                 let message = format!("no endpoint lets anyone into `{}`", name.value);
                 let help = "name the pattern in an endpoint's `rooms` or `auto_join`, or remove it";
                 self.find(finding(&codes::UNREACHABLE_ROOM, name.span, message, help));
@@ -117,12 +121,13 @@ impl Lowering<'_> {
                 }
             }
         }
-        for (name, message) in &config.messages {
+        for (index, (name, message)) in config.messages.iter().enumerate() {
             let sent_by = message
                 .rules
                 .sent_by
                 .map_or(SentBy::Client, |sent_by| sent_by.value);
-            let taken = self.reach.taken_in_rooms.contains_key(&name.value)
+            let taken = self.message_names.is_used(index)
+                || self.reach.taken_in_rooms.contains_key(&name.value)
                 || self.reach.taken_at_endpoints.contains_key(&name.value);
             let (message, help) = match sent_by {
                 SentBy::Server if !api => (

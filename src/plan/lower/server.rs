@@ -7,7 +7,7 @@ use crate::config::{self, Broker, Service, Spanned, Store, Text, Tls};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, Span};
 use crate::plan::lower::shape::Shape;
-use crate::plan::lower::{Lowering, finding};
+use crate::plan::lower::{Lowering, finding, shown};
 use crate::plan::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 use crate::vocab::{ByteSize, Pattern};
 
@@ -285,7 +285,10 @@ impl Lowering<'_> {
                 self.find(finding.also(other.span, "the endpoint"));
             }
             if self.files.list(&folder.value).is_err() {
-                let message = format!("the folder `{}` does not exist", folder.value.display());
+                let message = format!(
+                    "the folder `{}` does not exist",
+                    shown(config, &folder.value)
+                );
                 let help = "folders are relative to the file that names them: create it, or correct the path";
                 self.find(finding(&codes::MISSING_FOLDER, folder.span, message, help));
             }

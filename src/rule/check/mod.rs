@@ -71,7 +71,7 @@ impl Check<'_> {
         let before = self.problems.len();
         let (node, kind) = self.unfolded(tree);
         if self.problems.len() > before {
-            return (node, kind);
+            return (node, Kind::Any);
         }
         match fold(node) {
             Ok(node) => (node, kind),

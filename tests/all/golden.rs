@@ -1,0 +1,112 @@
+//! Every code of the catalogue has a folder in `tests/golden/diagnostics`, with a configuration that provokes it and the exact
+//! report. `UPDATE_GOLDEN=1` writes the reports anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use trunkline::config::{DiskFiles, Entry, Files, read};
+use trunkline::diag::catalogue;
+use trunkline::diag::render::{Colours, human, sort};
+
+/// The files of a folder under the names that they have in it, so that reports do not depend on where it stands.
+struct Folder(PathBuf);
+
+impl Files for Folder {
+    fn read(&self, path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+        DiskFiles.read(&self.0.join(path), bytes_max)
+    }
+
+    fn list(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
+        DiskFiles.list(&self.0.join(path))
+    }
+}
+
+/// What `check` reports for the folder.
+fn report(folder: &Path) -> String {
+    let environment = BTreeMap::from([
+        (
+            "JWT_SECRET".to_owned(),
+            "a-test-secret-of-at-least-32-bytes!!".to_owned(),
+        ),
+        ("EXPANDED".to_owned(), "never-to-be-seen".to_owned()),
+    ]);
+    let files = Folder(folder.to_owned());
+    let mut read = read(Path::new("channels.yaml"), &files, &environment).expect("it is there");
+    // The findings of `trunkline::plan::check(&read)` join these once it exists.
+    sort(&mut read.findings);
+    human(&read.findings, &read.sources, Colours::Off)
+}
+
+/// The folder of a code: its slug with `-` for `/`.
+fn folder_of(slug: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/diagnostics")
+        .join(slug.replace('/', "-"))
+}
+
+#[test]
+fn reports_are_as_they_were_agreed() {
+    let updates = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let root = folder_of("");
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir(&root).expect("the folder is there") {
+        let folder = entry.expect("an entry").path();
+        let found = report(&folder);
+        let expected = folder.join("expected.txt");
+        if updates {
+            std::fs::write(&expected, &found).expect("it is written");
+        }
+        let agreed = std::fs::read_to_string(&expected).unwrap_or_default();
+        if found != agreed {
+            wrong.push(format!(
+                "{}\n--- agreed\n{agreed}\n--- found\n{found}",
+                folder.display()
+            ));
+        }
+        assert!(!found.contains("never-to-be-seen"), "{}", folder.display());
+        assert!(!found.contains("a-test-secret"), "{}", folder.display());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_report() {
+    // The sections whose codes are found by `config::read`; the others join with `plan::check`.
+    let sections = ["config/"];
+    let missing: Vec<&str> = catalogue::all()
+        .map(|code| code.slug)
+        .filter(|slug| sections.iter().any(|section| slug.starts_with(section)))
+        .filter(|slug| {
+            let expected = folder_of(slug).join("expected.txt");
+            !std::fs::read_to_string(expected).is_ok_and(|report| report.contains(*slug))
+        })
+        .collect();
+    assert_eq!(
+        missing,
+        Vec::<&str>::new(),
+        "codes without a golden folder that shows them"
+    );
+}
+
+#[test]
+fn codes_are_unique_and_explain_themselves() {
+    let mut seen = BTreeMap::new();
+    for code in catalogue::all() {
+        assert!(
+            seen.insert(code.slug, ()).is_none(),
+            "{} stands twice",
+            code.slug
+        );
+        assert!(
+            code.slug.contains('/') && !code.summary.ends_with('.'),
+            "{}",
+            code.slug
+        );
+        assert!(
+            code.explanation.len() > 100,
+            "{} explains too little",
+            code.slug
+        );
+        assert_eq!(catalogue::find(code.slug), Some(code));
+    }
+}
