@@ -112,7 +112,7 @@ fn secrets_stay_out_of_excerpts() {
 fn a_bomb_is_defused() {
     let mut text = "version: 1\na0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
-        let items = [format!("*a{}", level - 1)].repeat(9).join(", ");
+        let items = vec![format!("*a{}", level - 1); 9].join(", ");
         text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
     }
     let read = read_text(&text);
