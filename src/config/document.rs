@@ -26,7 +26,8 @@ impl Reader<'_> {
             }
             Kind::List(_) => {
                 let message = "a JSON Schema is a map, a path or `true`, and this is a list";
-                self.wrong_kind(node.span, message.to_owned());
+                let help = "several types are written `schema: {type: [string, number]}`";
+                self.wrong_kind(node.span, message.to_owned(), help);
                 return None;
             }
             _ => {
@@ -115,8 +116,10 @@ impl Reader<'_> {
                 };
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
-                self.findings
-                    .push(Diagnostic::new(&codes::JSON_SYNTAX, span, message));
+                let finding = Diagnostic::new(&codes::JSON_SYNTAX, span, message).help(
+                    "JSON has no comments and no trailing commas; a schema with comments can be a `.yaml` file",
+                );
+                self.findings.push(finding);
                 return None;
             }
         };

@@ -37,7 +37,9 @@ impl<'a> Reader<'a> {
             _ if node.is_nothing() => &[],
             _ => {
                 let message = format!("{what} is a map, and this is {}", node.noun());
-                self.wrong_kind(node.span, message);
+                let help =
+                    "write its keys in braces, `{key: value}`, or indented on lines of their own";
+                self.wrong_kind(node.span, message, help);
                 return None;
             }
         };
@@ -156,9 +158,15 @@ impl<'r, 'a> Keys<'r, 'a> {
             } else {
                 format!("`{text}` is not a whole number")
             };
-            let finding = Diagnostic::new(&codes::BAD_NUMBER, text.span(), message)
-                .help("write digits alone, such as `100`");
-            self.reader.findings.push(finding);
+            let bare: String = digits.replace(['_', ','], "");
+            let is_bare = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
+            let help = if is_bare && !is_number && !text.is_expanded() {
+                format!("write `{bare}`")
+            } else {
+                "write digits alone, such as `100`".to_owned()
+            };
+            let finding = Diagnostic::new(&codes::BAD_NUMBER, text.span(), message);
+            self.reader.findings.push(finding.help(help));
         }
         Some(Spanned::new(value?, text.span()))
     }
@@ -188,14 +196,17 @@ impl<'r, 'a> Keys<'r, 'a> {
         match parse(text.as_str()) {
             Ok(value) => Some(Spanned::new(value, text.span())),
             Err(error) => {
-                let message = if text.is_expanded() {
-                    format!("the value of `{text}` cannot be read as `{name}`")
+                let (message, help) = if text.is_expanded() {
+                    let message = format!("the value of `{text}` cannot be read as `{name}`");
+                    (
+                        message,
+                        "quantities carry their unit: `60s`, `64KiB`, `10/s`".to_owned(),
+                    )
                 } else {
-                    error.to_string()
+                    in_two_parts(&text, error)
                 };
-                let finding = Diagnostic::new(&codes::BAD_QUANTITY, text.span(), message)
-                    .help("quantities carry their unit: `60s`, `64KiB`, `10/s`");
-                self.reader.findings.push(finding);
+                let finding = Diagnostic::new(&codes::BAD_QUANTITY, text.span(), message);
+                self.reader.findings.push(finding.help(help));
                 None
             }
         }
@@ -239,7 +250,8 @@ impl<'r, 'a> Keys<'r, 'a> {
             _ if node.is_nothing() => &[],
             _ => {
                 let message = format!("`{name}` is a map, and this is {}", node.noun());
-                self.reader.wrong_kind(node.span, message);
+                let help = "write names with their values: `{name: value}`";
+                self.reader.wrong_kind(node.span, message, help);
                 &[]
             }
         };
@@ -343,10 +355,32 @@ impl<'r, 'a> Keys<'r, 'a> {
                     let mut known = self.known.clone();
                     known.sort_unstable();
                     known.dedup();
-                    format!("its keys are {}", listed(&known))
+                    format!("its keys are `{}`", known.join("`, `"))
                 }
             };
             self.reader.findings.push(finding.help(help));
         }
+    }
+}
+
+/// What is wrong with the quantity `text`, and the repair.
+fn in_two_parts(text: &Text, error: QuantityError) -> (String, String) {
+    match error {
+        QuantityError::MissingUnit(repaired) => (
+            format!("`{text}` has no unit"),
+            format!("did you mean `{repaired}`?"),
+        ),
+        QuantityError::UnknownUnit { unit, what, units } => (
+            format!("`{unit}` is not a unit of {what}"),
+            format!("write {units}"),
+        ),
+        QuantityError::NotANumber { what, example, .. } => (
+            format!("`{text}` is not {what}"),
+            format!("write {example}"),
+        ),
+        QuantityError::TooLarge(_) => (
+            format!("`{text}` is too large"),
+            "write less, or leave the key out for the default".to_owned(),
+        ),
     }
 }

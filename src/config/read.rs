@@ -6,13 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use crate::config::files::normalize;
 use crate::config::lower::{self, Rank};
 use crate::config::node::Kind;
-use crate::config::reader::{FILE_BYTES_MAX, Reader, decode};
+use crate::config::reader::{FILE_BYTES_MAX, Reader};
 use crate::config::{Config, Environment, Files, Read, Text};
 use crate::diag::catalogue::config as codes;
 use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
 
 /// Files that one configuration may include.
 const INCLUDES_MAX: usize = 10_000;
+
+const BEGIN: &str = "begin with `version: 1`; `trunkline explain config/empty` shows a whole file";
 
 /// Why there is nothing to check.
 #[derive(Debug, thiserror::Error)]
@@ -52,18 +54,18 @@ pub fn read(
         here: path.file_name().map(PathBuf::from).unwrap_or_default(),
     };
     let mut config = Config::default();
-    match decode(bytes) {
-        Ok(text) => {
-            let id = reader.sources.add(path, text);
-            reader.all_files(id, &mut config);
-        }
-        Err((code, message)) => {
-            // What cannot be shown has no excerpt: the finding stands at the beginning of the file.
-            let id = reader.sources.add(path, String::new());
-            let message = format!("the file {message}");
-            reader
-                .findings
-                .push(Diagnostic::new(code, start_of(id), message));
+    if bytes.len() > FILE_BYTES_MAX {
+        let id = reader.sources.add(path, String::new());
+        let message = "the file is larger than 16MiB".to_owned();
+        let help = "check that this is the file that is meant";
+        reader.unusable(&codes::TOO_LARGE, start_of(id), message, help);
+    } else {
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                let id = reader.add_source(path, text);
+                reader.all_files(id, &mut config);
+            }
+            Err(error) => reader.not_text(path, &error),
         }
     }
     config.folder = reader.folder;
@@ -104,7 +106,7 @@ impl Reader<'_> {
                     }
                     let file = self.folder.join(&path);
                     if let Some(text) = self.file(&file, pattern.span(), &shown) {
-                        let id = self.sources.add(&file, text);
+                        let id = self.add_source(&file, text);
                         waiting.push_back((id, path, Rank::Included));
                     }
                 }
@@ -117,19 +119,29 @@ impl Reader<'_> {
         let broken = self.findings.len();
         let Some(root) = self.tree(id) else {
             if self.findings.len() == broken {
-                self.unusable(&codes::EMPTY, start_of(id), "the file is empty".to_owned());
+                self.unusable(
+                    &codes::EMPTY,
+                    start_of(id),
+                    "the file is empty".to_owned(),
+                    BEGIN,
+                );
             }
             return Vec::new();
         };
         if !matches!(root.kind, Kind::Map(_)) {
             if root.is_nothing() {
-                self.unusable(&codes::EMPTY, start_of(id), "the file is empty".to_owned());
+                self.unusable(
+                    &codes::EMPTY,
+                    start_of(id),
+                    "the file is empty".to_owned(),
+                    BEGIN,
+                );
             } else {
                 let message = format!(
                     "a configuration is a map of sections, and this is {}",
                     root.noun()
                 );
-                self.unusable(&codes::NOT_A_MAP, root.span, message);
+                self.unusable(&codes::NOT_A_MAP, root.span, message, BEGIN);
             }
             return Vec::new();
         }
@@ -140,10 +152,25 @@ impl Reader<'_> {
         .unwrap_or_default()
     }
 
-    fn unusable(&mut self, code: &'static Code, span: Span, message: String) {
-        let finding = Diagnostic::new(code, span, message)
-            .help("begin with `version: 1`; `trunkline explain config/empty` shows a whole file");
+    fn unusable(&mut self, code: &'static Code, span: Span, message: String, help: &str) {
+        let finding = Diagnostic::new(code, span, message).help(help);
         self.findings.push(finding);
+    }
+
+    /// Reports a main file that is no text, with what can be shown of it.
+    fn not_text(&mut self, path: &Path, error: &std::string::FromUtf8Error) {
+        let shown = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let source = self.add_source(path, shown);
+        let start = u32::try_from(error.utf8_error().valid_up_to()).unwrap_or(u32::MAX);
+        let end = start + u32::try_from(char::REPLACEMENT_CHARACTER.len_utf8()).unwrap_or(0);
+        let message = "the file is not UTF-8 from here on".to_owned();
+        let help = "save it as UTF-8";
+        self.unusable(
+            &codes::NOT_UTF_8,
+            Span { source, start, end },
+            message,
+            help,
+        );
     }
 
     /// The files that `pattern` names, from the main file's folder, each with what to call it.

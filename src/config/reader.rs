@@ -1,5 +1,6 @@
 //! What all of reading shares: the files, the environment, the texts and the findings so far.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::config::files::normalize;
@@ -8,7 +9,7 @@ use crate::config::scalar::{expand, unexpanded};
 use crate::config::yaml::load;
 use crate::config::{Document, Environment, Files, Spanned, Text};
 use crate::diag::catalogue::config as codes;
-use crate::diag::{Code, Diagnostic, SourceId, Sources, Span, nearest};
+use crate::diag::{Diagnostic, SourceId, Sources, Span, nearest};
 
 /// The size of a file at most.
 pub(super) const FILE_BYTES_MAX: usize = 16 << 20;
@@ -41,12 +42,16 @@ impl Reader<'_> {
     pub(super) fn text(&mut self, node: &Node, what: &str) -> Option<Text> {
         let Kind::Scalar(scalar) = &node.kind else {
             let message = format!("{what} is due here, and this is {}", node.noun());
-            self.wrong_kind(node.span, message);
+            let help = match node.kind {
+                Kind::List(_) => "write one value, without `[` and `]`",
+                _ => "write one value; a text that begins with `{` stands in quotes",
+            };
+            self.wrong_kind(node.span, message, help);
             return None;
         };
         if node.is_nothing() {
             let message = format!("{what} is due here, and there is nothing");
-            self.wrong_kind(node.span, message);
+            self.wrong_kind(node.span, message, "write it, or leave the key out");
             return None;
         }
         let text = unexpanded(scalar, self.sources.text(node.span), node.span);
@@ -87,6 +92,12 @@ impl Reader<'_> {
         let message = format!("`{text}` is not one of {}", listed(words));
         let near = nearest(text.as_str(), words.iter().copied()).filter(|_| !text.is_expanded());
         let help = match near {
+            _ if matches!(text.as_str(), "yes" | "on" | "y") && words.contains(&"true") => {
+                "write `true`".to_owned()
+            }
+            _ if matches!(text.as_str(), "no" | "off" | "n") && words.contains(&"false") => {
+                "write `false`".to_owned()
+            }
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("write {}", listed(words)),
         };
@@ -94,8 +105,8 @@ impl Reader<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn wrong_kind(&mut self, span: Span, message: String) {
-        let finding = Diagnostic::new(&codes::WRONG_KIND, span, message);
+    pub(super) fn wrong_kind(&mut self, span: Span, message: String, help: &str) {
+        let finding = Diagnostic::new(&codes::WRONG_KIND, span, message).help(help);
         self.findings.push(finding);
     }
 
@@ -111,12 +122,8 @@ impl Reader<'_> {
 
     /// Keeps the literal parts of the secret at `node` out of excerpts.
     pub(super) fn mask(&mut self, node: &Node) {
-        let written = self.sources.text(node.span).trim_matches(['"', '\'']);
-        let is_variable = written
-            .strip_prefix("${")
-            .and_then(|rest| rest.strip_suffix('}'))
-            .is_some_and(|inner| !inner.contains(":-") && !inner.contains('}'));
-        if !is_variable && matches!(node.kind, Kind::Scalar(_)) {
+        let is_scalar = matches!(node.kind, Kind::Scalar(_));
+        if is_scalar && !is_variable(self.sources.text(node.span)) {
             self.sources.mask(node.span);
         }
     }
@@ -162,14 +169,32 @@ impl Reader<'_> {
                 return None;
             }
         };
-        match decode(bytes) {
-            Ok(text) => Some(text),
-            Err((code, message)) => {
-                let message = format!("`{shown}` {message}");
-                self.findings.push(Diagnostic::new(code, span, message));
-                None
-            }
+        if bytes.len() > FILE_BYTES_MAX {
+            let message = format!("`{shown}` is larger than 16MiB");
+            let finding = Diagnostic::new(&codes::TOO_LARGE, span, message)
+                .help("check that this is the file that is meant");
+            self.findings.push(finding);
+            return None;
         }
+        let text = String::from_utf8(bytes);
+        if text.is_err() {
+            let message = format!("`{shown}` is not UTF-8");
+            let finding = Diagnostic::new(&codes::NOT_UTF_8, span, message);
+            self.findings.push(finding.help("save it as UTF-8"));
+        }
+        text.ok()
+    }
+
+    /// Adds a YAML file to the sources, its secrets masked.
+    pub(super) fn add_source(&mut self, path: &Path, text: String) -> SourceId {
+        let secrets = literal_secrets(&text);
+        let source = self.sources.add(path, text);
+        for range in secrets {
+            let offset = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+            let (start, end) = (offset(range.start), offset(range.end));
+            self.sources.mask(Span { source, start, end });
+        }
+        source
     }
 
     /// Reads the YAML of the source `id`.
@@ -180,16 +205,41 @@ impl Reader<'_> {
     }
 }
 
-/// The text of a file, or what is wrong with it: a code and the rest of a sentence.
-pub(super) fn decode(bytes: Vec<u8>) -> Result<String, (&'static Code, String)> {
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err((&codes::TOO_LARGE, "is larger than 16MiB".to_owned()));
+/// Values behind `secret:` and `password:`, found without understanding the text: it may be broken, and the key may stand where
+/// nobody looks for it.
+fn literal_secrets(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (name, word) in ["secret", "password"]
+        .iter()
+        .flat_map(|word| text.match_indices(word))
+    {
+        let rest = &text[name + word.len()..];
+        let behind = rest.trim_start_matches(['"', '\'']).trim_start_matches(' ');
+        let Some(value) = behind.strip_prefix(':') else {
+            continue;
+        };
+        let value = value.trim_start_matches(' ');
+        let line = value.lines().next().unwrap_or_default();
+        let length = match line.chars().next() {
+            Some(quote @ ('"' | '\'')) => line[1..].find(quote).map_or(line.len(), |end| end + 2),
+            Some('{' | '[' | '|' | '>' | '&' | '*') | None => continue,
+            Some(_) => line.find([',', '}']).unwrap_or(line.len()),
+        };
+        let start = text.len() - rest.len() + (rest.len() - value.len());
+        if !is_variable(line[..length].trim()) {
+            found.push(start..start + length);
+        }
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let place = error.utf8_error().valid_up_to();
-        let message = format!("is not UTF-8: see the byte at offset {place}");
-        (&codes::NOT_UTF_8, message)
-    })
+    found
+}
+
+/// Whether a value is nothing but a variable without a default, which may be shown as it is written.
+fn is_variable(written: &str) -> bool {
+    written
+        .trim_matches(['"', '\''])
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|inner| !inner.contains(":-") && !inner.contains('}'))
 }
 
 fn reason(error: &std::io::Error) -> String {
@@ -201,8 +251,42 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// `words` as they stand in a sentence.
+/// `words` as they stand in a sentence: "`a`, `b` or `c`".
 pub(super) fn listed(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
+    match words {
+        [] => String::new(),
+        [word] => format!("`{word}`"),
+        [words @ .., last] => format!("`{}` or `{last}`", words.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::reader::literal_secrets;
+
+    #[test]
+    fn secrets_are_found_in_any_text() {
+        for (text, secret) in [
+            ("secret: abc\n", "abc"),
+            ("{secret: abc, x: 1}", "abc"),
+            ("client_secret : \"a, b\" }", "\"a, b\""),
+            ("\"secret\": 'abc'", "'abc'"),
+            ("secret: 'abc", "'abc"),
+            ("secret: ${A:-abc}", "${A:-abc"),
+            ("secret: ${A}b", "${A"),
+        ] {
+            let found = literal_secrets(text);
+            let shown: Vec<&str> = found.into_iter().map(|range| &text[range]).collect();
+            assert_eq!(shown, [secret], "{text}");
+        }
+        for text in [
+            "secret: \"${A}\"",
+            "secret_file: a",
+            "secret: {type: string}",
+            "a secret",
+            "secret:",
+        ] {
+            assert_eq!(literal_secrets(text), [], "{text}");
+        }
+    }
 }

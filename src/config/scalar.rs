@@ -20,8 +20,7 @@ pub(super) fn unexpanded(scalar: &Scalar, raw: &str, span: Span) -> Text {
         }
         Style::SingleQuoted => quoted(value, raw, span, single_escape),
         Style::DoubleQuoted => quoted(value, raw, span, double_escape),
-        Style::Plain => words(value, raw, span, 0),
-        Style::Block => words(value, raw, span, raw.find('\n').unwrap_or(0)),
+        Style::Plain | Style::Block => words(value, raw, span, 0),
     };
     Text::new(value.to_owned(), span, pieces)
 }

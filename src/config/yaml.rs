@@ -334,6 +334,7 @@ fn duplicate(key: &Key, first: Span) -> Diagnostic {
 fn too_deep(span: Span) -> Diagnostic {
     let message = format!("this is nested more than {DEPTH_MAX} levels deep");
     Diagnostic::new(&codes::TOO_COMPLEX, span, message)
+        .help("a configuration needs far fewer: look for a bracket or brace that is not closed")
 }
 
 fn broken(span: Span) -> Diagnostic {

@@ -29,7 +29,8 @@ fn examples(keys: &mut Keys<'_, '_>) -> Vec<crate::config::Json> {
     };
     let Kind::List(items) = &node.kind else {
         let message = format!("`examples` is a list of data, and this is {}", node.noun());
-        keys.reader.wrong_kind(node.span, message);
+        let help = "write `examples: [{text: hello}]`";
+        keys.reader.wrong_kind(node.span, message, help);
         return Vec::new();
     };
     items

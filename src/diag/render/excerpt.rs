@@ -46,6 +46,7 @@ impl Excerpt {
             done = cut.end;
         }
         text.push_str(&source[done..]);
+        let text = without_controls(text);
         let name = path_of(sources, id);
         Self { name, text, cuts }
     }
@@ -122,6 +123,24 @@ impl SourceCode for Excerpt {
             contents.line_count(),
         )))
     }
+}
+
+/// A terminal obeys control characters: they become question marks, byte for byte.
+fn without_controls(text: String) -> String {
+    let is_shown =
+        |character: char| !character.is_control() || matches!(character, '\n' | '\r' | '\t');
+    if text.chars().all(is_shown) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_shown(character) {
+            shown.push(character);
+        } else {
+            shown.extend(std::iter::repeat_n('?', character.len_utf8()));
+        }
+    }
+    shown
 }
 
 /// What of the lines of `source` is too far from what is `marked`.

@@ -38,7 +38,7 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colours: Colours) -> St
         let before = text.len();
         if handler.render_report(&mut text, &report).is_err() {
             text.truncate(before);
-            text.push_str(&format!("{}\n\n  {}\n", finding.code.slug, finding.message));
+            text.push_str(&format!("{}\n\n  {}\n", finding.code.slug, report.message));
         }
         text.push('\n');
     }
@@ -47,11 +47,23 @@ pub fn human(findings: &[Diagnostic], sources: &Sources, colours: Colours) -> St
     text
 }
 
+/// The user's own words may hold what a terminal obeys.
+fn shown(words: &str) -> String {
+    words
+        .chars()
+        .map(|character| match character {
+            '\n' | '\t' => ' ',
+            character if character.is_control() => char::REPLACEMENT_CHARACTER,
+            character => character,
+        })
+        .collect()
+}
+
 /// What miette shows of a finding within one source; its places in other sources are reports of their own.
 #[derive(Debug)]
 struct Report {
     code: Option<&'static str>,
-    severity: Severity,
+    severity: miette::Severity,
     message: String,
     help: Option<String>,
     excerpt: Excerpt,
@@ -69,36 +81,39 @@ impl Report {
         let excerpt = Excerpt::of(source, sources, &marked);
         let first = excerpt.place(finding.span);
         let mut labels = vec![LabeledSpan::new_primary_with_span(
-            finding.label.clone(),
+            finding.label.as_deref().map(shown),
             first,
         )];
         let mut elsewhere = Vec::new();
         for (span, label) in &finding.labels {
             if span.source == source {
                 let place = excerpt.place(*span);
-                labels.push(LabeledSpan::new_with_span(Some(label.clone()), place));
+                labels.push(LabeledSpan::new_with_span(Some(shown(label)), place));
             } else {
-                elsewhere.push(Self::elsewhere(*span, label, finding, sources));
+                elsewhere.push(Self::elsewhere(*span, label, sources));
             }
         }
         Self {
             code: Some(finding.code.slug),
-            severity: finding.code.severity,
-            message: finding.message.clone(),
-            help: finding.help.clone(),
+            severity: match finding.code.severity {
+                Severity::Error => miette::Severity::Error,
+                Severity::Warning => miette::Severity::Warning,
+            },
+            message: shown(&finding.message),
+            help: finding.help.as_deref().map(shown),
             excerpt,
             labels,
             elsewhere,
         }
     }
 
-    fn elsewhere(span: Span, label: &str, finding: &Diagnostic, sources: &Sources) -> Self {
+    fn elsewhere(span: Span, label: &str, sources: &Sources) -> Self {
         let excerpt = Excerpt::of(span.source, sources, &[span]);
         let place = excerpt.place(span);
         Self {
             code: None,
-            severity: finding.code.severity,
-            message: label.to_owned(),
+            severity: miette::Severity::Advice,
+            message: shown(label),
             help: None,
             excerpt,
             labels: vec![LabeledSpan::new_primary_with_span(None, place)],
@@ -122,10 +137,7 @@ impl miette::Diagnostic for Report {
     }
 
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
+        Some(self.severity)
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
