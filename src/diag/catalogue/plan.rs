@@ -123,7 +123,12 @@ pub static UNKNOWN_WEBHOOK: Code = Code {
     severity: Severity::Error,
     summary: "a webhook is named that is not declared",
     explanation: "\
-Webhooks are declared once under `webhooks`, with URL and signing secret, and cited by name.",
+Webhooks are declared once under `webhooks`, with URL and signing secret, and cited by name:
+
+    webhooks:
+      backend: {url: \"http://127.0.0.1:9000/hooks\", secret: \"${HOOK_SECRET}\"}
+    rooms:
+      \"room:{room_id}\": {may_join: \"true\", webhooks: {joined: backend}}",
 };
 
 /// A template for no type and no announcement.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{self, MessageRules, Overflow, Text};
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
+use crate::diag::catalogue::rule as rule_codes;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::shape::Shape;
 use crate::plan::lower::{Lowering, finding};
@@ -70,7 +71,17 @@ impl Lowering<'_> {
         if at == At::Endpoint {
             self.needs_no_room(&rules, &taken.name);
         }
-        self.message(index, &rules, known, at, false)
+        let before = self.findings.len();
+        let message = self.message(index, &rules, known, at, false);
+        let overrides = &taken.overrides;
+        let own = overrides.allow.is_some() || overrides.reply.is_some() || overrides.to.is_some();
+        for finding in self.findings[before..].iter_mut().filter(|_| !own) {
+            if [&rule_codes::UNKNOWN_FIELD, &rule_codes::UNAVAILABLE_HERE].contains(&finding.code) {
+                let label = "the type is taken here, where other names exist";
+                finding.labels.push((taken.name.span(), label.to_owned()));
+            }
+        }
+        message
     }
 
     /// The name of a message type or an announcement.

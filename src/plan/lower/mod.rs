@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::config::{Config, Files, Read, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::schema as schema_codes;
+use crate::diag::render::sort;
 use crate::diag::{Code, Diagnostic, Severity, Span};
 use crate::plan::{Message, Plan, RateLimit};
 use crate::vocab::ByteSize;
@@ -53,12 +54,8 @@ pub fn build(read: &Read, files: &dyn Files) -> Outcome {
         .findings
         .retain(|finding| finding.code != missing || !told.contains(&finding.span));
     findings.append(&mut lowering.findings);
-    findings.sort_by(|one, two| {
-        let key = |finding: &Diagnostic| (finding.span, finding.code.slug);
-        key(one)
-            .cmp(&key(two))
-            .then_with(|| one.message.cmp(&two.message))
-    });
+    findings.sort_by(|one, two| one.message.cmp(&two.message));
+    sort(&mut findings);
     findings.dedup_by(|later, first| {
         later.span == first.span && later.code == first.code && later.message == first.message
     });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Endpoint, Protocol, SentBy};
+use crate::config::{Config, Endpoint, MessageUse, Protocol, SentBy, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::name::Paths;
 use crate::plan::lower::shape::Shape;
@@ -88,78 +88,82 @@ impl Lowering<'_> {
     /// Finds rooms that nobody can be in and types that nobody can send.
     pub(super) fn unreachable(&mut self) {
         let config = self.config;
-        let api = config.server.api.is_some();
         for (index, (name, room)) in config.rooms.iter().enumerate() {
-            if self.reach.endpoints[index].is_empty() {
-                let meant = self.room_names.is_used(index) || self.rooms.patterns[index].is_none();
-                if meant {
-                    continue;
-                }
+            if !self.reach.endpoints[index].is_empty() {
+                self.unsendable(index, &room.messages);
+                continue;
+            }
+            let meant = self.room_names.is_used(index) || self.rooms.patterns[index].is_none();
+            if !meant {
                 let message = format!("no endpoint lets anyone into `{}`", name.value);
                 let help = "name the pattern in an endpoint's `rooms` or `auto_join`, or remove it";
                 self.find(finding(&codes::UNREACHABLE_ROOM, name.span, message, help));
-                continue;
-            }
-            for taken in &room.messages {
-                let declared = config
-                    .messages
-                    .iter()
-                    .find(|(name, _)| name.value == taken.name.as_str());
-                let Some((_, declared)) = declared else {
-                    continue;
-                };
-                let sent_by = taken.overrides.sent_by.or(declared.rules.sent_by);
-                let by_client = sent_by.is_none_or(|sent_by| sent_by.value == SentBy::Client);
-                if by_client && !self.sendable(index, taken.name.as_str()) {
-                    let message = format!(
-                        "no client can send `{}` to `{}`: the endpoints that lead there take other frames",
-                        taken.name, name.value
-                    );
-                    let help = "let a JSON endpoint join the room, or say `sent_by: server`";
-                    let span = taken.name.span();
-                    self.find(finding(&codes::UNREACHABLE_MESSAGE, span, message, help));
-                }
             }
         }
         for (index, (name, message)) in config.messages.iter().enumerate() {
-            let sent_by = message
-                .rules
-                .sent_by
-                .map_or(SentBy::Client, |sent_by| sent_by.value);
-            let taken = self.message_names.is_used(index)
-                || self.reach.taken_in_rooms.contains_key(&name.value)
-                || self.reach.taken_at_endpoints.contains_key(&name.value);
-            let (message, help) = match sent_by {
-                SentBy::Server if !api => (
-                    format!(
-                        "only the server sends `{}`, and `server.api` is off",
-                        name.value
-                    ),
-                    "declare `server.api` with a key that may publish, or say `sent_by: any`",
-                ),
-                SentBy::Server | SentBy::Any if api && !taken => continue,
-                _ if !taken => (
-                    format!("no room and no endpoint takes `{}`", name.value),
-                    "name it in the `messages` of a room or an endpoint, or remove it",
-                ),
-                _ => continue,
-            };
-            self.find(finding(
-                &codes::UNREACHABLE_MESSAGE,
-                name.span,
-                message,
-                help,
-            ));
+            let sent_by = message.rules.sent_by.map(|sent_by| sent_by.value);
+            self.untaken(index, name, sent_by.unwrap_or(SentBy::Client));
         }
+    }
+
+    /// Finds types of the room at `room` that its clients have no frame for.
+    fn unsendable(&mut self, room: usize, taken: &[MessageUse]) {
+        let config = self.config;
+        for taken in taken {
+            let mut messages = config.messages.iter();
+            let Some((_, declared)) = messages.find(|(name, _)| name.value == taken.name.as_str())
+            else {
+                continue;
+            };
+            let sent_by = taken.overrides.sent_by.or(declared.rules.sent_by);
+            let by_client = sent_by.is_none_or(|sent_by| sent_by.value == SentBy::Client);
+            if by_client && !self.sendable(room, taken.name.as_str()) {
+                let message = format!(
+                    "no client can send `{}` to `{}`: the endpoints that lead there take other frames",
+                    taken.name, config.rooms[room].0.value
+                );
+                let help = "let a JSON endpoint join the room, or say `sent_by: server`";
+                let span = taken.name.span();
+                self.find(finding(&codes::UNREACHABLE_MESSAGE, span, message, help));
+            }
+        }
+    }
+
+    /// Finds that no room and no endpoint takes a type, or that nobody is there to send it.
+    fn untaken(&mut self, index: usize, name: &Spanned<String>, sent_by: SentBy) {
+        let api = self.config.server.api.is_some();
+        let taken = self.message_names.is_used(index)
+            || self.reach.taken_in_rooms.contains_key(&name.value)
+            || self.reach.taken_at_endpoints.contains_key(&name.value);
+        let (message, help) = match sent_by {
+            SentBy::Server if !api => (
+                format!(
+                    "only the server sends `{}`, and `server.api` is off",
+                    name.value
+                ),
+                "declare `server.api` with a key that may publish, or say `sent_by: any`",
+            ),
+            // The application can publish it to a user, who needs no room.
+            SentBy::Server | SentBy::Any if api => return,
+            _ if taken => return,
+            _ => (
+                format!("no room and no endpoint takes `{}`", name.value),
+                "name it in the `messages` of a room or an endpoint, or remove it",
+            ),
+        };
+        self.find(finding(
+            &codes::UNREACHABLE_MESSAGE,
+            name.span,
+            message,
+            help,
+        ));
     }
 
     /// Whether a connection can send the type `name` to the room at `room`.
     fn sendable(&self, room: usize, name: &str) -> bool {
         self.reach.endpoints[room].iter().any(|endpoint| {
             let endpoint = &self.config.endpoints[*endpoint].1;
-            let is = |text: &Option<crate::config::Text>| {
-                text.as_ref().is_some_and(|text| text.as_str() == name)
-            };
+            let is = |text: &Option<Text>| text.as_ref().is_some_and(|text| text.as_str() == name);
             match endpoint.protocol.map(|protocol| protocol.value) {
                 Some(Protocol::Raw) => false,
                 Some(Protocol::Text) => is(&endpoint.text_message),

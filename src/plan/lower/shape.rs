@@ -71,6 +71,14 @@ impl Shape {
     /// Whether some text has both shapes; `pattern` is one of a pattern.
     pub(super) fn meets(&self, pattern: &Self) -> bool {
         let (ours, theirs) = (&self.0, &pattern.0);
+        let differs = ours
+            .iter()
+            .zip(theirs)
+            .take_while(|(one, two)| matches!((one, two), (Piece::Byte(_), Piece::Byte(_))))
+            .any(|(one, two)| one != two);
+        if differs {
+            return false;
+        }
         // `possible[i][j]`: what is left of ours from i and of theirs from j can be the same text.
         let mut possible = vec![vec![false; theirs.len() + 1]; ours.len() + 1];
         for i in (0..=ours.len()).rev() {
