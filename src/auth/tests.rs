@@ -606,13 +606,27 @@ fn anonymous_users_never_have_the_id_of_another() {
         (Some(long.as_str()), None, unsaid),
         (Some("ann"), Some(""), unsaid),
         (Some("ann"), Some("a\u{7}b"), unsaid),
+        (
+            Some("{path.client_id}"),
+            Some("Client #{path.client_id}"),
+            "anon:7 Client #7",
+        ),
+        (Some("{query.id}"), None, "anon:8 anon:8"),
+        (Some("{query.lines}"), None, unsaid),
+        (Some("{query.absent}"), None, unsaid),
+        (None, Some("{query.lines}"), unsaid),
+        (None, Some("{query.absent}"), unsaid),
     ] {
         let method = AuthMethod::Anonymous {
             user_id: user_id.map(template),
             username: username.map(template),
         };
         let modes = [mode(0, method)];
-        let outcome = identify(&authenticator(&modes), &modes, &Sent::default());
+        let sent = Sent {
+            query: &[("id", "8"), ("lines", "a\nb")],
+            ..Sent::default()
+        };
+        let outcome = identify(&authenticator(&modes), &modes, &sent);
         let told = match outcome {
             Outcome::Identified(identity, _) => {
                 assert!(!identity.user.authenticated);

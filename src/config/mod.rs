@@ -15,6 +15,7 @@ mod read;
 mod reader;
 mod scalar;
 mod schema;
+pub mod session_file;
 mod spanned;
 pub mod session_file;
 mod yaml;

@@ -1,7 +1,5 @@
 //! The log: to standard error, at the level and in the form of the file; the environment has no say.
 
-use std::io::IsTerminal;
-
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -11,7 +9,7 @@ use tracing_subscriber::{Layer, Registry};
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogForm {
-    /// For people, with colours on a terminal.
+    /// For people, with colours.
     Pretty,
     /// For people, without colours.
     Plain,
@@ -36,10 +34,7 @@ pub fn start_log(level: Level, form: LogForm) -> Result<(), LogStartError> {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match form {
         LogForm::Json => lines.json().flatten_event(true).boxed(),
         LogForm::Plain => lines.with_ansi(false).with_target(false).boxed(),
-        LogForm::Pretty => lines
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .boxed(),
+        LogForm::Pretty => lines.with_ansi(true).with_target(false).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(targets))

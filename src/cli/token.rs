@@ -1,0 +1,108 @@
+//! `trunkline token`: a token for development, signed as the file says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::auth::{Mint, MintError, mint};
+use crate::cli::load::{Report, load};
+use crate::cli::{DEFAULT_FILE, Exit, print};
+use crate::diag::nearest;
+use crate::plan::{AuthMethod, AuthMode, Plan};
+use crate::vocab::{Clock, SystemClock, parse_duration};
+
+const EXAMPLES: &str = "\
+Examples:
+  trunkline token --auth member --user-id 7 --username Ann
+  trunkline token --auth member --user-id 7 --claim 'roles=[\"mod\"]' --claim plan=gold --expires 7d
+  trunkline token staging.yaml --auth member --user-id 7";
+
+/// Print a token for development, signed with the key of a `jwt` auth mode
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The configuration
+    #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: PathBuf,
+    /// The auth mode whose key signs
+    #[arg(long, value_name = "MODE")]
+    auth: String,
+    /// Whose token it is
+    #[arg(long, value_name = "ID")]
+    user_id: String,
+    /// The name to show
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// A further claim, repeatable; a value that is JSON is taken as such, anything else as text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// How long it is good
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    expires: Duration,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    let plan = match load(&arguments.file, Report::Errors) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let Some(mode) = plan.auth.iter().find(|mode| *mode.name == arguments.auth) else {
+        print::error(&unknown_mode(&arguments, &plan));
+        return Exit::CouldNotRun;
+    };
+    match mint(mode, &wanted(&arguments), SystemClock::new().now()) {
+        Ok(token) => {
+            print::out(&token);
+            Exit::Fine
+        }
+        Err(error) => {
+            print::error(&error.to_string());
+            match error {
+                MintError::Refused { .. } => Exit::Findings,
+                _ => Exit::CouldNotRun,
+            }
+        }
+    }
+}
+
+fn wanted(arguments: &Arguments) -> Mint<'_> {
+    let claims: Map<String, Value> = arguments.claims.iter().cloned().collect();
+    Mint {
+        user_id: &arguments.user_id,
+        username: arguments.username.as_deref(),
+        claims,
+        expires: arguments.expires,
+    }
+}
+
+fn unknown_mode(arguments: &Arguments, plan: &Plan) -> String {
+    let is_jwt = |mode: &&std::sync::Arc<AuthMode>| matches!(mode.method, AuthMethod::Jwt(_));
+    let modes: Vec<&str> = plan
+        .auth
+        .iter()
+        .filter(is_jwt)
+        .map(|mode| &*mode.name)
+        .collect();
+    let help = match nearest(&arguments.auth, modes.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if modes.is_empty() => "it has no `jwt` mode at all".to_owned(),
+        None => format!("its `jwt` modes are `{}`", modes.join("`, `")),
+    };
+    let file = arguments.file.display();
+    format!("{file} has no auth mode `{}`: {help}", arguments.auth)
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((name.to_owned(), value))
+        }
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
