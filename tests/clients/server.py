@@ -1,5 +1,6 @@
 """The server under test as a process: started, watched and stopped by its pid, and asked about itself over HTTP and /proc."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -86,13 +87,14 @@ class Server:
             self.process.wait()
             raise AssertionError(f"the server did not stop within 30 s of SIGTERM\n{self.tail()}") from None
 
-    def __enter__(self) -> "Server":
-        return self.start()
-
-    def __exit__(self, kind, _error, _trace):
-        code = self.stop()
-        if kind is None:
-            assert code == 0, f"the server ended with {code}\n{self.tail()}"
+    @contextlib.contextmanager
+    def stopping(self):
+        """Stops it at the end of the block; it must go with 0."""
+        try:
+            yield self
+        finally:
+            code = self.stop()
+        assert code == 0, f"the server ended with {code}\n{self.tail()}"
 
     @property
     def pid(self) -> int:

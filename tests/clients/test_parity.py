@@ -3,14 +3,16 @@
 import asyncio
 import http.server
 import json
+import os
 import re
+import subprocess
 import threading
 
 import pytest
 
 from client import ANY, connected, opened, refusal, text_connected
 from credentials import BAD_RSA_TOKENS, BAD_TOKENS, rsa_token, token
-from server import API_KEY, DEADLINE
+from server import API_KEY, BINARY, DEADLINE, JWT_SECRET, PARITY
 
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
@@ -20,6 +22,12 @@ def nobody_is_left(request):
     """The farewells of one test must not be heard in the next."""
     if "parity" in request.fixturenames:
         request.getfixturevalue("parity").wait_for_metric("trunkline_connections", 0)
+
+
+def test_the_example_has_no_findings():
+    environment = {**os.environ, "JWT_SECRET": JWT_SECRET, "API_KEY": API_KEY}
+    checked = subprocess.run([BINARY, "check", "--deny", "warnings", PARITY], env=environment, capture_output=True, text=True, timeout=DEADLINE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 # /ws
