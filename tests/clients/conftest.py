@@ -13,7 +13,7 @@ _running: list[Server] = []
 @pytest.fixture(scope="session")
 def parity():
     """examples/fastapi-parity as it stands, one server for all tests: each takes rooms and users of its own."""
-    with running(PARITY) as server:
+    with running_or_nothing(PARITY) as server:
         yield server
 
 
@@ -61,7 +61,14 @@ def name():
 
 @contextlib.contextmanager
 def running(config):
-    """A server for many tests. If it does not start, that is said once instead of by each of them."""
+    server = watched(Server(config)).start()
+    with server.stopping():
+        yield server
+
+
+@contextlib.contextmanager
+def running_or_nothing(config):
+    """The server of most tests of a suite. If it does not start, that is said once instead of by each of them."""
     server = watched(Server(config))
     try:
         server.start()

@@ -150,7 +150,7 @@ class Server:
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
         text = self.get("/metrics").body.decode()
-        values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
+        values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
         assert values, f"/metrics has no {name}"
         return sum(float(value) for value in values)
 

@@ -17,7 +17,7 @@ import threading
 import pytest
 
 from client import connected
-from conftest import running
+from conftest import running_or_nothing
 from hostile import BINARY, CLOSE, CONTINUATION, END, PING, RESET, TEXT, Raw, dial, frame, request
 from server import BINARY as TRUNKLINE
 from server import DEADLINE
@@ -28,7 +28,7 @@ MIB = 1024
 
 @pytest.fixture(scope="module")
 def server():
-    with running(CONFIG) as server:
+    with running_or_nothing(CONFIG) as server:
         yield server
 
 

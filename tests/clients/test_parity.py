@@ -151,11 +151,16 @@ async def test_an_empty_room_leaves_nothing_behind(parity, name):
     async with connected(parity, f"/ws/room/{name}") as ann:
         await ann.send("message", {"text": "hi"})
         await ann.expect("message")
-        assert f"room:{name}" in json.dumps(parity.get("/api/rooms", key=API_KEY).json())
+        assert f'"room:{name}"' in rooms_of(parity)
     async with connected(parity, f"/ws/room/{name}-later") as ben:
         await ben.settle()
-        rooms = parity.get("/api/rooms", key=API_KEY)
-        assert rooms.status == 200 and f'"room:{name}"' not in json.dumps(rooms.json()), rooms
+        assert f'"room:{name}"' not in rooms_of(parity)
+
+
+def rooms_of(server) -> str:
+    rooms = server.get("/api/rooms", key=API_KEY)
+    assert rooms.status == 200, f"GET /api/rooms: {rooms}"
+    return json.dumps(rooms.json())
 
 
 # /ws/authenticated
