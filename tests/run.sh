@@ -40,21 +40,15 @@ stage_build() {
 stage_python() { pytest test_parity.py; }
 stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }
-
-stage_node() {
-    install_node && node_test parity.test.mjs
-}
-
-stage_browser() {
-    install_node && install_chromium && node_test browser.mjs
-}
+stage_node() { node_test parity.test.mjs; }
+stage_browser() { install_chromium && node_test browser.mjs; }
 
 stage_conformance() {
     if ! python27 >/dev/null; then
         echo "not run: no Python 2.7 on this machine"
         return $NOT_RUN
     fi
-    tests/autobahn/run.sh
+    has_binary && tests/autobahn/run.sh
 }
 
 # Half a minute for each target: enough to find what a change has broken, not what years would find.
@@ -71,15 +65,19 @@ stage_fuzz() {
 
 # The benchmark beside Nchan, short: not for its figures, but nothing may be lost, told twice or told late.
 stage_delivery() {
-    install_nchan && QUICK=yes benches/nchan.sh 1
+    has_binary && install_nchan && QUICK=yes benches/nchan.sh 1
+}
+
+has_binary() {
+    [ -x "$TRUNKLINE" ] || missing "$TRUNKLINE does not exist; tests/run.sh build makes it"
 }
 
 pytest() {
-    install_python && (cd tests/clients && ../../.cache/python/bin/python -m pytest "$@")
+    has_binary && install_python && (cd tests/clients && ../../.cache/python/bin/python -m pytest "$@")
 }
 
 node_test() {
-    (cd tests/clients && node --test --test-reporter=spec "$@")
+    has_binary && install_node && (cd tests/clients && node --test --test-reporter=spec "$@")
 }
 
 # Running and counting.

@@ -22,7 +22,11 @@ SECTIONS = {
 
 
 def main() -> int:
-    with Server(HERE / "channels.yaml") as server:
+    try:
+        server = Server(HERE / "channels.yaml").start()
+    except AssertionError as error:
+        sys.exit(str(error))
+    with server.stopping():
         cases = run_suite(server.port)
     bad = {case: result for case, result in cases.items() if not GOOD >= {result["behavior"], result["behaviorClose"]}}
     for case, result in bad.items():

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { DEADLINE, ROOT, Server, variant } from './server.mjs';
 
@@ -16,20 +16,15 @@ const CHROMIUM = {
   ],
 };
 
-let copy;
-let server;
-let browser;
-
-before(async () => {
-  copy = variant(join(ROOT, 'channels.yaml'), ['schemas', 'public'], listenOnPort);
-  server = await new Server(copy.path).start();
-  browser = await chromium.launch(CHROMIUM);
-});
+// Started here and not in a hook: if they do not start, that is said once instead of by each test.
+const copy = variant(join(ROOT, 'channels.yaml'), ['schemas', 'public'], listenOnPort);
+const server = await new Server(copy.path).start();
+const browser = await chromium.launch(CHROMIUM);
 
 after(async () => {
-  await browser?.close();
-  await server?.stop();
-  copy?.remove();
+  copy.remove();
+  await browser.close();
+  await server.stop();
 });
 
 // The demo as it stands, but on a free port.

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import pytest
@@ -12,7 +13,7 @@ _running: list[Server] = []
 @pytest.fixture(scope="session")
 def parity():
     """examples/fastapi-parity as it stands, one server for all tests: each takes rooms and users of its own."""
-    with watched(Server(PARITY)) as server:
+    with running_or_nothing(PARITY) as server:
         yield server
 
 
@@ -20,7 +21,7 @@ def parity():
 def parity_closing(tmp_path_factory):
     """The same with `reject: close` in place of `reject: http`."""
     changes = {"reject: http": "reject: close"}
-    with watched(Server(variant(PARITY, tmp_path_factory.mktemp("closing"), changes))) as server:
+    with running(variant(PARITY, tmp_path_factory.mktemp("closing"), changes)) as server:
         yield server
 
 
@@ -32,7 +33,7 @@ def parity_rsa(tmp_path_factory):
         'secret: "${JWT_SECRET:?what your login service signs tokens with, at least 32 bytes}"': "public_key_file: public.pem",
     })
     (config.parent / "public.pem").write_bytes(RSA_PUBLIC_PEM)
-    with watched(Server(config)) as server:
+    with running(config) as server:
         yield server
 
 
@@ -56,6 +57,25 @@ def serve(tmp_path):
 def name():
     """A name that no other test uses."""
     return f"t{next(_numbers)}"
+
+
+@contextlib.contextmanager
+def running(config):
+    server = watched(Server(config)).start()
+    with server.stopping():
+        yield server
+
+
+@contextlib.contextmanager
+def running_or_nothing(config):
+    """The server of most tests of a suite. If it does not start, that is said once instead of by each of them."""
+    server = watched(Server(config))
+    try:
+        server.start()
+    except AssertionError as error:
+        pytest.exit(str(error), returncode=1)
+    with server.stopping():
+        yield server
 
 
 def watched(server: Server) -> Server:

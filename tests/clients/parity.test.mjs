@@ -1,25 +1,20 @@
 // examples/fastapi-parity, path by path, with npm's `ws`.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { ANY, Client, refusal } from './client.mjs';
 import { JWT_SECRET, PARITY, Server, token, variant } from './server.mjs';
 
-let server;
-let closing;
-let copy;
+// Started here and not in a hook: if they do not start, that is said once instead of by each test.
+const server = await new Server(PARITY).start();
+const copy = variant(PARITY, ['schemas', 'sessions.yaml'], (text) => text.replaceAll('reject: http', 'reject: close'));
+const closing = await new Server(copy.path).start();
 const open = [];
 
-before(async () => {
-  server = await new Server(PARITY).start();
-  copy = variant(PARITY, ['schemas', 'sessions.yaml'], (text) => text.replaceAll('reject: http', 'reject: close'));
-  closing = await new Server(copy.path).start();
-});
-
 after(async () => {
-  await server?.stop();
-  await closing?.stop();
-  copy?.remove();
+  copy.remove();
+  await server.stop();
+  await closing.stop();
 });
 
 // Each test ends its own connections, in the order of their opening.

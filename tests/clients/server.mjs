@@ -32,6 +32,8 @@ export class Server {
       env: { ...process.env, PORT: String(this.port), JWT_SECRET, API_KEY },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    // Nothing of a run that was broken off is left behind.
+    process.once('exit', () => this.process.kill('SIGKILL'));
     this.ended = new Promise((end) => this.process.once('exit', (code, signal) => end(code ?? signal)));
     try {
       await within(DEADLINE, 'the log line "listening"', new Promise((listening, failed) => {

@@ -1,5 +1,6 @@
 """The server under test as a process: started, watched and stopped by its pid, and asked about itself over HTTP and /proc."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -86,13 +87,14 @@ class Server:
             self.process.wait()
             raise AssertionError(f"the server did not stop within 30 s of SIGTERM\n{self.tail()}") from None
 
-    def __enter__(self) -> "Server":
-        return self.start()
-
-    def __exit__(self, kind, _error, _trace):
-        code = self.stop()
-        if kind is None:
-            assert code == 0, f"the server ended with {code}\n{self.tail()}"
+    @contextlib.contextmanager
+    def stopping(self):
+        """Stops it at the end of the block; it must go with 0."""
+        try:
+            yield self
+        finally:
+            code = self.stop()
+        assert code == 0, f"the server ended with {code}\n{self.tail()}"
 
     @property
     def pid(self) -> int:
@@ -148,7 +150,7 @@ class Server:
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
         text = self.get("/metrics").body.decode()
-        values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)", text, re.MULTILINE)
+        values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
         assert values, f"/metrics has no {name}"
         return sum(float(value) for value in values)
 

@@ -17,10 +17,10 @@ import threading
 import pytest
 
 from client import connected
-from conftest import watched
+from conftest import running_or_nothing
 from hostile import BINARY, CLOSE, CONTINUATION, END, PING, RESET, TEXT, Raw, dial, frame, request
 from server import BINARY as TRUNKLINE
-from server import DEADLINE, Server
+from server import DEADLINE
 
 CONFIG = pathlib.Path(__file__).with_name("configs") / "hostile.yaml"
 MIB = 1024
@@ -28,7 +28,7 @@ MIB = 1024
 
 @pytest.fixture(scope="module")
 def server():
-    with watched(Server(CONFIG)) as server:
+    with running_or_nothing(CONFIG) as server:
         yield server
 
 

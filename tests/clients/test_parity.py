@@ -3,14 +3,16 @@
 import asyncio
 import http.server
 import json
+import os
 import re
+import subprocess
 import threading
 
 import pytest
 
 from client import ANY, connected, opened, refusal, text_connected
 from credentials import BAD_RSA_TOKENS, BAD_TOKENS, rsa_token, token
-from server import API_KEY, DEADLINE
+from server import API_KEY, BINARY, DEADLINE, JWT_SECRET, PARITY
 
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
@@ -20,6 +22,12 @@ def nobody_is_left(request):
     """The farewells of one test must not be heard in the next."""
     if "parity" in request.fixturenames:
         request.getfixturevalue("parity").wait_for_metric("trunkline_connections", 0)
+
+
+def test_the_example_has_no_findings():
+    environment = {**os.environ, "JWT_SECRET": JWT_SECRET, "API_KEY": API_KEY}
+    checked = subprocess.run([BINARY, "check", "--deny", "warnings", PARITY], env=environment, capture_output=True, text=True, timeout=DEADLINE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 # /ws
@@ -143,11 +151,16 @@ async def test_an_empty_room_leaves_nothing_behind(parity, name):
     async with connected(parity, f"/ws/room/{name}") as ann:
         await ann.send("message", {"text": "hi"})
         await ann.expect("message")
-        assert f"room:{name}" in json.dumps(parity.get("/api/rooms", key=API_KEY).json())
+        assert f'"room:{name}"' in rooms_of(parity)
     async with connected(parity, f"/ws/room/{name}-later") as ben:
         await ben.settle()
-        rooms = parity.get("/api/rooms", key=API_KEY)
-        assert rooms.status == 200 and f'"room:{name}"' not in json.dumps(rooms.json()), rooms
+        assert f'"room:{name}"' not in rooms_of(parity)
+
+
+def rooms_of(server) -> str:
+    rooms = server.get("/api/rooms", key=API_KEY)
+    assert rooms.status == 200, f"GET /api/rooms: {rooms}"
+    return json.dumps(rooms.json())
 
 
 # /ws/authenticated
