@@ -17,7 +17,6 @@ mod scalar;
 mod schema;
 pub mod session_file;
 mod spanned;
-pub mod session_file;
 mod yaml;
 
 use crate::diag::{Diagnostic, Sources};
