@@ -3,7 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trunkline::protocol::websocket::{Decoder, Event, Input, Limits, Role, Violation};
+
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/protocol/websocket/mod.rs"]
+mod websocket;
+
+use websocket::{Decoder, Event, Input, Limits, Role, Violation};
 
 const LIMITS: Limits = Limits {
     message_bytes_max: 4096,
