@@ -1,7 +1,7 @@
 //! What has to happen later: one ordered list for all connections and rooms, looked at by the engine's tick.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,13 +13,13 @@ use crate::vocab::{Monotonic, Timestamp, UserId};
 /// How often the engine looks, and so how exact its times are.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Something to do later. Connections are held weakly: one that ended leaves nothing to do.
+/// Something to do later. Connections are named, not held: of one that ended nothing is kept but its name.
 #[derive(Debug)]
 pub(super) enum Timer {
     /// Look for a sign of life, and whether the credential is still valid.
-    Look(Weak<Connection>, Option<Timestamp>),
+    Look(Named, Option<Timestamp>),
     /// The peer had its time to take the close frame.
-    Abandon(Weak<Connection>),
+    Abandon(Named),
     /// A user's last connection broke some time ago.
     Grace {
         /// The room.
@@ -31,6 +31,22 @@ pub(super) enum Timer {
     },
     /// An empty room's log, or keys, may have grown too old.
     Forget(Arc<Hall>),
+}
+
+/// Which connection: its user and its number.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) user: UserId,
+    pub(super) serial: u64,
+}
+
+impl From<&Connection> for Named {
+    fn from(connection: &Connection) -> Self {
+        Self {
+            user: connection.user.id.clone(),
+            serial: connection.serial,
+        }
+    }
 }
 
 /// Everything that has to happen later.

@@ -8,7 +8,7 @@ use crate::broker::memory::HallState;
 use crate::engine::connection::Connection;
 use crate::engine::feed::Feed;
 use crate::engine::outbox::Phase;
-use crate::engine::timer::{TICK, Timer};
+use crate::engine::timer::{Named, TICK, Timer};
 use crate::engine::{Engine, Hall};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
@@ -29,13 +29,13 @@ impl Engine {
         self.coarse_millis.store(now.as_millis(), Ordering::Relaxed);
         for timer in self.timers.due(now) {
             match timer {
-                Timer::Look(connection, expires_at) => {
-                    if let Some(connection) = connection.upgrade() {
+                Timer::Look(named, expires_at) => {
+                    if let Some(connection) = self.users.find(&named) {
                         self.look(&connection, expires_at, now);
                     }
                 }
-                Timer::Abandon(connection) => {
-                    if let Some(connection) = connection.upgrade() {
+                Timer::Abandon(named) => {
+                    if let Some(connection) = self.users.find(&named) {
                         connection.abandon();
                     }
                 }
@@ -85,7 +85,7 @@ impl Engine {
             at = at.min(now.after(expires_at.since(self.clock.now())));
         }
         self.timers
-            .at(at, Timer::Look(Arc::downgrade(connection), expires_at));
+            .at(at, Timer::Look(Named::from(&**connection), expires_at));
     }
 
     fn look(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>, now: Monotonic) {
@@ -93,7 +93,7 @@ impl Engine {
             // However its end began, the peer has had time to take it.
             self.timers.at(
                 now.after(CLOSE_PATIENCE),
-                Timer::Abandon(Arc::downgrade(connection)),
+                Timer::Abandon(Named::from(&**connection)),
             );
             return;
         }
@@ -144,7 +144,7 @@ impl Engine {
     pub fn abandon_later(&self, connection: &Arc<Connection>) {
         self.timers.at(
             self.clock.monotonic().after(CLOSE_PATIENCE),
-            Timer::Abandon(Arc::downgrade(connection)),
+            Timer::Abandon(Named::from(&**connection)),
         );
     }
 
