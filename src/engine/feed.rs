@@ -185,10 +185,10 @@ pub(super) async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
         };
         readers.extend(batch.entering);
         for (serial, until) in batch.leaving {
-            if let Some(reader) = readers
-                .iter_mut()
-                .find(|reader| reader.connection.serial == serial)
-            {
+            // Who came, left and came again stands here several times.
+            if let Some(reader) = readers.iter_mut().find(|reader| {
+                reader.connection.serial == serial && reader.until == usize::MAX
+            }) {
                 reader.until = until;
             }
         }
