@@ -6,8 +6,9 @@ use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::membership::seat;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
+use crate::plan::RoomKind;
 use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
-use crate::vocab::Seq;
+use crate::vocab::{Parameters, Seq};
 
 const PAGE: u64 = 100;
 const HISTORY_PAGE_MAX: usize = 1000;
@@ -152,7 +153,7 @@ impl Engine {
                 }
             }
         };
-        if !self.owns_inbox(connection, &hall) {
+        if !self.owns_inbox(connection, &hall.kind, &hall.parameters) {
             return Err(Reject::new(
                 RejectCode::Forbidden,
                 format!("`{}` is not your inbox", hall.name),
@@ -175,19 +176,24 @@ impl Engine {
     }
 
     /// Whether the room has an inbox, and the connection's user is whose it is.
-    pub(super) fn owns_inbox(&self, connection: &Connection, hall: &crate::engine::Hall) -> bool {
-        let Some(inbox) = &hall.kind.inbox else {
+    pub(super) fn owns_inbox(
+        &self,
+        connection: &Connection,
+        kind: &RoomKind,
+        parameters: &Parameters,
+    ) -> bool {
+        let Some(inbox) = &kind.inbox else {
             return false;
         };
         let facts = crate::rule::Facts {
-            params: Some(&hall.parameters),
+            params: Some(parameters),
             ..connection.facts(self.clock.now(), self.clock.monotonic())
         };
         match inbox.owner.evaluate(&facts) {
             Ok(serde_json::Value::String(owner)) => owner == connection.user.id.as_str(),
             Ok(_) => false,
             Err(failure) => {
-                tracing::warn!(room = %hall.name, %failure, "whose inbox this is could not be told");
+                tracing::warn!(room = %kind.pattern, %failure, "whose inbox this is could not be told");
                 false
             }
         }

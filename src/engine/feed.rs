@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::engine::connection::Connection;
 use crate::engine::{Engine, Hall, render};
-use crate::plan::{Protocol, Receipt};
+use crate::plan::Protocol;
 use crate::protocol::{Frame, FrameKind};
 use crate::vocab::Seq;
 
@@ -40,7 +40,7 @@ struct Reader {
     opening: Vec<Frame>,
     from: usize,
     until: usize,
-    /// The last number of the opening, where writing it takes the messages out of the inbox.
+    /// Where writing a message takes it out of the inbox: the last number that the opening has.
     receipt: Option<Seq>,
 }
 
@@ -215,11 +215,6 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
     let json_for_all = says
         .iter()
         .all(|say| say.audience == Audience::Everyone && say.frame.kind() == FrameKind::Json);
-    let on_write = hall
-        .kind
-        .inbox
-        .as_ref()
-        .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite);
     let mut rendered = Rendered::default();
     for reader in readers.iter_mut() {
         let speaks_json = matches!(
@@ -227,28 +222,33 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
             Protocol::Json | Protocol::EveryFrame(_)
         );
         let has_opening = !reader.opening.is_empty();
+        let range = reader.from.min(says.len())..reader.until.min(says.len());
         if json_for_all && speaks_json && !has_opening {
-            let range = reader.from.min(says.len())..reader.until.min(says.len());
             if !range.is_empty() {
                 reader
                     .connection
-                    .send_batch(&everything[range.clone()], &everything_sliced[range]);
+                    .send_batch(&everything[range.clone()], &everything_sliced[range.clone()]);
             }
         } else {
             deliver_some(says, reader, &mut rendered);
         }
-        if on_write {
-            let last = says
-                .iter()
-                .rev()
-                .find_map(|say| say.seq)
-                .max(reader.receipt.take());
-            if let Some(seq) = last {
-                reader.connection.receive_when_written(hall, seq);
+        if let Some(before) = reader.receipt {
+            let read = &says[range.start..range.end.max(range.start)];
+            let last = read.iter().rev().find_map(|say| say.seq).max(Some(before));
+            if has_opening || last != Some(before) {
+                reader.receipt = last;
+                connection_receives(hall, reader);
             }
         }
     }
     count(engine, says, readers.len());
+}
+
+/// What has been written to the inbox's owner is not pending any more.
+fn connection_receives(hall: &Arc<Hall>, reader: &Reader) {
+    if let Some(seq) = reader.receipt {
+        reader.connection.receive_when_written(hall, seq);
+    }
 }
 
 fn count(engine: &Engine, says: &[Say], readers: usize) {

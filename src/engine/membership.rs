@@ -138,6 +138,12 @@ impl Engine {
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
+        let receives_by_reading = target
+            .kind
+            .inbox
+            .as_ref()
+            .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite)
+            && self.owns_inbox(connection, &target.kind, &target.parameters);
         let already = connection
             .inner
             .lock()
@@ -185,16 +191,11 @@ impl Engine {
                         MEMBERS_PAGE_MAX,
                     ));
                 }
-                let on_write = hall
-                    .kind
-                    .inbox
-                    .as_ref()
-                    .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite);
                 let receipt = state
                     .room
                     .position()
                     .map(|position| position.seq)
-                    .filter(|_| on_write);
+                    .filter(|_| receives_by_reading);
                 state.queue.enter(connection.clone(), opening, receipt);
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
