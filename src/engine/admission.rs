@@ -14,7 +14,7 @@ use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
 use crate::engine::users::Place;
 use crate::engine::{Engine, random_connection_id};
-use crate::plan::{Endpoint, OnTooMany, Protocol};
+use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
 use crate::protocol::{CloseCode, Frame, Object};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::HandshakeOutcome;
@@ -158,9 +158,10 @@ impl Engine {
         let address = AddressKey::from(ip);
         if self.connections.fetch_add(1, Ordering::AcqRel) >= server.connections_max {
             self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::unavailable(
+            return Err(Refusal::limited(
                 "the server has as many connections as it may",
                 CloseCode::Overloaded,
+                Duration::from_secs(5),
             ));
         }
         if !self.addresses.take(address, server.connections_per_ip_max) {
@@ -206,8 +207,13 @@ impl Engine {
             user: Some(&user.id),
             ..Subject::default()
         };
+        // The others were spent at the knock.
+        let of_users = endpoint
+            .connect_limits
+            .iter()
+            .filter(|limit| limit.per == RateKey::User);
         self.limits
-            .spend(&endpoint.connect_limits, subject, None)
+            .spend(of_users, subject, None)
             .map_err(|exceeded| {
                 Refusal::limited(
                     "too many connections in a short time",

@@ -117,8 +117,16 @@ impl Engine {
                 self.limits
                     .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))
                     .and_then(|()| {
+                        // A bucket that the endpoint cites too has given its token.
+                        let is_spent = |limit: &Arc<RateLimit>| {
+                            endpoint
+                                .message_limits
+                                .iter()
+                                .any(|spent| spent.index == limit.index)
+                        };
+                        let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
                         self.limits
-                            .spend(&message.rate_limits, subject, Some(&mut inner.buckets))
+                            .spend(limits, subject, Some(&mut inner.buckets))
                     })
                     .map_err(Refused::TooFast)?;
             }
@@ -126,15 +134,9 @@ impl Engine {
                 // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
                 let applies =
                     |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
-                let limits: Vec<Arc<RateLimit>> = message
-                    .rate_limits
-                    .iter()
-                    .filter(applies)
-                    .cloned()
-                    .collect();
                 self.limits
                     .spend(
-                        &limits,
+                        message.rate_limits.iter().filter(applies),
                         Subject {
                             room,
                             ..Subject::default()
