@@ -100,7 +100,7 @@ impl Engine {
         let decoded = &valid.0.decoded;
         let body = (decoded.message.name.as_str(), &*decoded.data);
         let now = self.clock.now();
-        // A key counts for one place: another user is another place. No key has a NUL in it, and no user id either.
+        // A key counts for one place, and another user is another place. User ids hold no NUL, so the first one ends them.
         let key = decoded.key.as_ref().map(|key| match &decoded.place {
             Place::User(user) => Cow::Owned(format!("{user}\0{key}")),
             _ => Cow::Borrowed(&**key),

@@ -237,18 +237,12 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
             let last = read.iter().rev().find_map(|say| say.seq).max(Some(before));
             if has_opening || last != Some(before) {
                 reader.receipt = last;
-                connection_receives(hall, reader);
+                let seq = last.unwrap_or(before);
+                reader.connection.receive_when_written(hall, seq);
             }
         }
     }
     count(engine, says, readers.len());
-}
-
-/// What has been written to the inbox's owner is not pending any more.
-fn connection_receives(hall: &Arc<Hall>, reader: &Reader) {
-    if let Some(seq) = reader.receipt {
-        reader.connection.receive_when_written(hall, seq);
-    }
 }
 
 fn count(engine: &Engine, says: &[Say], readers: usize) {
