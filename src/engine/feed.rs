@@ -265,6 +265,9 @@ fn deliver_some(says: &[Say], reader: &mut Reader, rendered: &mut Rendered) {
     for frame in &opening {
         frames.extend(form(&connection, frame));
     }
+    if !frames.is_empty() {
+        connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
+    }
     let range = reader.from.min(says.len())..reader.until.min(says.len());
     for (index, say) in says.iter().enumerate().take(range.end).skip(range.start) {
         if say.audience.includes(&connection) {
