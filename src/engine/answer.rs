@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::membership::seat;
+use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
 use crate::plan::RoomKind;
 use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
@@ -20,7 +21,7 @@ impl Engine {
         connection: &Arc<Connection>,
         id: Option<&str>,
         frame: ClientFrame<'_>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refused> {
         match frame {
             ClientFrame::Ping => {
                 connection.send(&Object::new("pong", 32).optional("id", id).finish());
@@ -33,28 +34,32 @@ impl Engine {
                     return Err(Reject::new(
                         RejectCode::TooManyRooms,
                         format!("a connection may be in {max} rooms here"),
-                    ));
+                    )
+                    .into());
                 }
                 rooms
                     .iter()
                     .try_for_each(|(room, since)| self.join_by_frame(connection, room, *since, id))
             }
-            ClientFrame::Leave(room) => self.leave_by_frame(connection, &room, id),
-            ClientFrame::Members(query) => self.members(connection, id, &query),
-            ClientFrame::History(query) => self.history(connection, id, &query),
+            ClientFrame::Leave(room) => Ok(self.leave_by_frame(connection, &room, id)?),
+            ClientFrame::Members(query) => Ok(self.members(connection, id, &query)?),
+            ClientFrame::History(query) => Ok(self.history(connection, id, &query)?),
             ClientFrame::Received { room, seq } => {
-                self.received(connection, id, room.as_deref(), seq)
+                Ok(self.received(connection, id, room.as_deref(), seq)?)
             }
             ClientFrame::Token(_) => Err(Reject::new(
                 RejectCode::BadFrame,
                 "no token is awaited here: connect again with the new one",
-            )),
+            )
+            .into()),
             ClientFrame::State => Err(Reject::new(
                 RejectCode::UnknownType,
                 "no presence state is declared here",
-            )),
+            )
+            .into()),
             ClientFrame::Message(_) => Err(Reject::new(RejectCode::Internal, "internal error")
-                .cause("a message came to the answers")),
+                .cause("a message came to the answers")
+                .into()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{self, Audience, Feed};
 use crate::engine::limit::Subject;
+use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
 use crate::engine::timer::Timer;
 use crate::engine::{Engine, Hall};
@@ -90,7 +91,7 @@ impl Engine {
         name: &str,
         since: Option<Position>,
         id: Option<&str>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refused> {
         let endpoint = &connection.endpoint;
         {
             let mut inner = connection.inner.lock();
@@ -102,13 +103,14 @@ impl Engine {
             };
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
-                .map_err(|exceeded| super::pipeline::too_fast(&exceeded))?;
-            if inner.seats.len() >= endpoint.limits.rooms_per_connection {
+                .map_err(Refused::TooFast)?;
+            let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
+            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
                 let message = format!(
                     "a connection may be in {} rooms here",
                     endpoint.limits.rooms_per_connection
                 );
-                return Err(Reject::new(RejectCode::TooManyRooms, message));
+                return Err(Reject::new(RejectCode::TooManyRooms, message).into());
             }
         }
         let target = self.target(name)?;
@@ -120,13 +122,15 @@ impl Engine {
             return Err(Reject::new(
                 RejectCode::Forbidden,
                 "rooms of this kind are not joined here",
-            ));
+            )
+            .into());
         }
         self.may_join(
             &target,
             &connection.facts(self.clock.now(), self.clock.monotonic()),
         )?;
-        self.join(connection, &target, since, Some(id)).map(|_| ())
+        self.join(connection, &target, since, Some(id))?;
+        Ok(())
     }
 
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
