@@ -116,8 +116,15 @@ pub struct Arrival {
 pub struct Admission {
     arrival: Arrival,
     place: Place,
-    rooms: Vec<Target>,
+    rooms: Vec<Automatic>,
     ticket: Ticket,
+}
+
+/// A room to be in from the start.
+struct Automatic {
+    target: Target,
+    /// A refusal leaves it out.
+    when_allowed: bool,
 }
 
 impl Drop for Admission {
@@ -251,7 +258,7 @@ impl Engine {
         Ok(admission)
     }
 
-    fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Target>, Refusal> {
+    fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Automatic>, Refusal> {
         let mut rooms = Vec::new();
         for automatic in &admission.arrival.endpoint.auto_join {
             let facts = admission.facts(self.clock.now());
@@ -263,13 +270,16 @@ impl Engine {
                     Refusal::forbidden("this room has no valid name")
                 })
                 .and_then(|name| self.target(&name).map_err(|reject| Refusal::forbidden(reject.message)))
-                .and_then(|target| match self.may_join(&target, &facts) {
-                    Ok(()) => Ok(target),
-                    Err(reject) => Err(Refusal::forbidden(reject.message)),
+                .and_then(|target| {
+                    let user = &admission.arrival.identity.user;
+                    let may = self.may_join(&target, &facts).and_then(|()| self.has_place(&target, user));
+                    may.map_err(|reject| Refusal::forbidden(reject.message))?;
+                    Ok(target)
                 });
+            let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(target),
-                Err(_) if automatic.when_allowed => {}
+                Ok(target) => rooms.push(Automatic { target, when_allowed }),
+                Err(_) if when_allowed => {}
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -304,13 +314,18 @@ impl Engine {
         };
         let connection = &attached.connection;
         let mut joined = Vec::new();
-        for target in rooms {
+        for Automatic {
+            target,
+            when_allowed,
+        } in rooms
+        {
             let position = since
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
             match self.join(connection, &target, position, None) {
                 Ok(standing) => joined.push(standing),
+                Err(_) if when_allowed => {}
                 Err(reject) => {
                     connection.reject(None, &reject);
                     connection.open_with(None);

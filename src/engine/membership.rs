@@ -84,6 +84,14 @@ impl Engine {
             .cause(format!("may_join: {}", target.kind.may_join.text())))
     }
 
+    /// Whether the room has a place for `user`.
+    pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
+        match self.rooms.find(target.name.as_str()) {
+            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
+            None => Ok(()),
+        }
+    }
+
     /// A frame asks to join.
     pub(super) fn join_by_frame(
         self: &Arc<Self>,
@@ -159,12 +167,7 @@ impl Engine {
             &target.kind,
             &target.parameters,
             |hall, state| {
-                let members = &mut state.room.members;
-                if !members.has(&connection.user.id) && members.users_count() >= hall.kind.users_max
-                {
-                    let message = format!("`{}` has as many users as it may", hall.name);
-                    return Err(Reject::new(RejectCode::RoomFull, message));
-                }
+                place_in(&hall.kind, &hall.name, &state.room, &connection.user)?;
                 if already {
                     let standing = standing(&mut state.room, hall, self, connection);
                     if let Some(id) = answer {
@@ -174,7 +177,10 @@ impl Engine {
                     }
                     return Ok((standing, flush_if_needed(hall, &mut state.queue)));
                 }
-                let arrival = members.enter(&connection.user, self.clock.now());
+                let arrival = state
+                    .room
+                    .members
+                    .enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let replay = state
                     .room
@@ -339,6 +345,14 @@ impl Engine {
             }
         }
     }
+}
+
+fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
+    if room.has(&user.id) || room.members.users_count() < kind.users_max {
+        return Ok(());
+    }
+    let message = format!("`{name}` has as many users as it may");
+    Err(Reject::new(RejectCode::RoomFull, message))
 }
 
 /// The hall, where a flush has to be spawned for it.
