@@ -155,7 +155,7 @@ impl Engine {
     /// # Errors
     /// They have not, or the server is shutting down.
     pub fn knock(self: &Arc<Self>, endpoint: &Endpoint, ip: IpAddr) -> Result<Ticket, Refusal> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(Refusal::unavailable(
                 "the server is shutting down",
                 CloseCode::Restarting,
@@ -336,6 +336,10 @@ impl Engine {
         }
         connection.open_with(self.welcome(connection, &joined).as_ref());
         self.watch(connection, attached.admission.arrival.identity.expires_at);
+        if self.is_draining() {
+            // Its handshake was under way when everyone was told.
+            self.send_away(connection);
+        }
         attached
     }
 
