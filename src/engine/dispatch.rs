@@ -137,7 +137,8 @@ impl Engine {
         let Origin::Client(connection) = &valid.0.decoded.origin else {
             return;
         };
-        if let Some(frame) = self.answer_of(valid, outcome) {
+        let room = valid.0.decoded.place.room().map(|(name, _)| name);
+        if let Some(frame) = self.answer_of(valid, room, outcome) {
             connection.send(&frame);
         }
     }
@@ -220,7 +221,7 @@ impl Engine {
         };
         let answer = match &decoded.origin {
             Origin::Client(connection) => self
-                .answer_of(valid, &outcome)
+                .answer_of(valid, Some(&hall.name), &outcome)
                 .map(|frame| (connection, frame)),
             Origin::Application(_) => None,
         };
