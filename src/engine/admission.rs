@@ -14,7 +14,7 @@ use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
 use crate::engine::users::Place;
 use crate::engine::{Engine, random_connection_id};
-use crate::plan::{Endpoint, OnTooMany, Protocol};
+use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
 use crate::protocol::{CloseCode, Frame, Object};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::HandshakeOutcome;
@@ -116,8 +116,15 @@ pub struct Arrival {
 pub struct Admission {
     arrival: Arrival,
     place: Place,
-    rooms: Vec<Target>,
+    rooms: Vec<Automatic>,
     ticket: Ticket,
+}
+
+/// A room to be in from the start.
+struct Automatic {
+    target: Target,
+    /// A refusal leaves it out.
+    when_allowed: bool,
 }
 
 impl Drop for Admission {
@@ -148,7 +155,7 @@ impl Engine {
     /// # Errors
     /// They have not, or the server is shutting down.
     pub fn knock(self: &Arc<Self>, endpoint: &Endpoint, ip: IpAddr) -> Result<Ticket, Refusal> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(Refusal::unavailable(
                 "the server is shutting down",
                 CloseCode::Restarting,
@@ -158,9 +165,10 @@ impl Engine {
         let address = AddressKey::from(ip);
         if self.connections.fetch_add(1, Ordering::AcqRel) >= server.connections_max {
             self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::unavailable(
+            return Err(Refusal::limited(
                 "the server has as many connections as it may",
                 CloseCode::Overloaded,
+                Duration::from_secs(5),
             ));
         }
         if !self.addresses.take(address, server.connections_per_ip_max) {
@@ -206,8 +214,13 @@ impl Engine {
             user: Some(&user.id),
             ..Subject::default()
         };
+        // The others were spent at the knock.
+        let of_users = endpoint
+            .connect_limits
+            .iter()
+            .filter(|limit| limit.per == RateKey::User);
         self.limits
-            .spend(&endpoint.connect_limits, subject, None)
+            .spend(of_users, subject, None)
             .map_err(|exceeded| {
                 Refusal::limited(
                     "too many connections in a short time",
@@ -245,7 +258,7 @@ impl Engine {
         Ok(admission)
     }
 
-    fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Target>, Refusal> {
+    fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Automatic>, Refusal> {
         let mut rooms = Vec::new();
         for automatic in &admission.arrival.endpoint.auto_join {
             let facts = admission.facts(self.clock.now());
@@ -257,13 +270,16 @@ impl Engine {
                     Refusal::forbidden("this room has no valid name")
                 })
                 .and_then(|name| self.target(&name).map_err(|reject| Refusal::forbidden(reject.message)))
-                .and_then(|target| match self.may_join(&target, &facts) {
-                    Ok(()) => Ok(target),
-                    Err(reject) => Err(Refusal::forbidden(reject.message)),
+                .and_then(|target| {
+                    let user = &admission.arrival.identity.user;
+                    let may = self.may_join(&target, &facts).and_then(|()| self.has_place(&target, user));
+                    may.map_err(|reject| Refusal::forbidden(reject.message))?;
+                    Ok(target)
                 });
+            let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(target),
-                Err(_) if automatic.when_allowed => {}
+                Ok(target) => rooms.push(Automatic { target, when_allowed }),
+                Err(_) if when_allowed => {}
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -298,13 +314,18 @@ impl Engine {
         };
         let connection = &attached.connection;
         let mut joined = Vec::new();
-        for target in rooms {
+        for Automatic {
+            target,
+            when_allowed,
+        } in rooms
+        {
             let position = since
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
             match self.join(connection, &target, position, None) {
                 Ok(standing) => joined.push(standing),
+                Err(_) if when_allowed => {}
                 Err(reject) => {
                     connection.reject(None, &reject);
                     connection.open_with(None);
@@ -315,6 +336,10 @@ impl Engine {
         }
         connection.open_with(self.welcome(connection, &joined).as_ref());
         self.watch(connection, attached.admission.arrival.identity.expires_at);
+        if self.is_draining() {
+            // Its handshake was under way when everyone was told.
+            self.send_away(connection);
+        }
         attached
     }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::membership::seat;
+use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
+use crate::plan::RoomKind;
 use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
-use crate::vocab::Seq;
+use crate::vocab::{Parameters, Seq};
 
 const PAGE: u64 = 100;
 const HISTORY_PAGE_MAX: usize = 1000;
@@ -19,7 +21,7 @@ impl Engine {
         connection: &Arc<Connection>,
         id: Option<&str>,
         frame: ClientFrame<'_>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refused> {
         match frame {
             ClientFrame::Ping => {
                 connection.send(&Object::new("pong", 32).optional("id", id).finish());
@@ -32,28 +34,32 @@ impl Engine {
                     return Err(Reject::new(
                         RejectCode::TooManyRooms,
                         format!("a connection may be in {max} rooms here"),
-                    ));
+                    )
+                    .into());
                 }
                 rooms
                     .iter()
                     .try_for_each(|(room, since)| self.join_by_frame(connection, room, *since, id))
             }
-            ClientFrame::Leave(room) => self.leave_by_frame(connection, &room, id),
-            ClientFrame::Members(query) => self.members(connection, id, &query),
-            ClientFrame::History(query) => self.history(connection, id, &query),
+            ClientFrame::Leave(room) => Ok(self.leave_by_frame(connection, &room, id)?),
+            ClientFrame::Members(query) => Ok(self.members(connection, id, &query)?),
+            ClientFrame::History(query) => Ok(self.history(connection, id, &query)?),
             ClientFrame::Received { room, seq } => {
-                self.received(connection, id, room.as_deref(), seq)
+                Ok(self.received(connection, id, room.as_deref(), seq)?)
             }
             ClientFrame::Token(_) => Err(Reject::new(
                 RejectCode::BadFrame,
                 "no token is awaited here: connect again with the new one",
-            )),
+            )
+            .into()),
             ClientFrame::State => Err(Reject::new(
                 RejectCode::UnknownType,
                 "no presence state is declared here",
-            )),
+            )
+            .into()),
             ClientFrame::Message(_) => Err(Reject::new(RejectCode::Internal, "internal error")
-                .cause("a message came to the answers")),
+                .cause("a message came to the answers")
+                .into()),
         }
     }
 
@@ -152,7 +158,7 @@ impl Engine {
                 }
             }
         };
-        if !self.owns_inbox(connection, &hall) {
+        if !self.owns_inbox(connection, &hall.kind, &hall.parameters) {
             return Err(Reject::new(
                 RejectCode::Forbidden,
                 format!("`{}` is not your inbox", hall.name),
@@ -175,19 +181,24 @@ impl Engine {
     }
 
     /// Whether the room has an inbox, and the connection's user is whose it is.
-    pub(super) fn owns_inbox(&self, connection: &Connection, hall: &crate::engine::Hall) -> bool {
-        let Some(inbox) = &hall.kind.inbox else {
+    pub(super) fn owns_inbox(
+        &self,
+        connection: &Connection,
+        kind: &RoomKind,
+        parameters: &Parameters,
+    ) -> bool {
+        let Some(inbox) = &kind.inbox else {
             return false;
         };
         let facts = crate::rule::Facts {
-            params: Some(&hall.parameters),
+            params: Some(parameters),
             ..connection.facts(self.clock.now(), self.clock.monotonic())
         };
         match inbox.owner.evaluate(&facts) {
             Ok(serde_json::Value::String(owner)) => owner == connection.user.id.as_str(),
             Ok(_) => false,
             Err(failure) => {
-                tracing::warn!(room = %hall.name, %failure, "whose inbox this is could not be told");
+                tracing::warn!(room = %kind.pattern, %failure, "whose inbox this is could not be told");
                 false
             }
         }

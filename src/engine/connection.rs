@@ -165,11 +165,7 @@ impl Connection {
 
     /// Sends frames in as few writes as there can be; `slices` are the same bytes.
     pub(super) fn send_batch(&self, frames: &[&Bytes], slices: &[IoSlice<'_>]) {
-        let limits = &self.endpoint.limits;
-        let bounds = Bounds {
-            bytes: limits.queue_bytes.len(),
-            frames: limits.queue_frames,
-        };
+        let bounds = self.bounds();
         let written = self.with_outbox(|outbox| outbox.push(frames, slices, &*self.link, bounds));
         self.metrics.frames_sent.inc_by(frames.len() as u64);
         if written.overflowed {
@@ -180,6 +176,20 @@ impl Connection {
                 Backlog::Drop,
             );
         }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limits = &self.endpoint.limits;
+        Bounds {
+            bytes: limits.queue_bytes.len(),
+            frames: limits.queue_frames,
+        }
+    }
+
+    /// A replay comes next, of so many bytes and frames.
+    pub(super) fn expect_replay(&self, bytes: usize, frames: usize) {
+        let replay = Bounds { bytes, frames };
+        self.outbox.lock().excuse(replay, self.bounds());
     }
 
     /// Does something with the outbox and counts what it did.

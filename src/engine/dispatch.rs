@@ -1,5 +1,6 @@
 //! Where a valid message goes: to a room, to a user, back; once for each idempotency key.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -99,7 +100,12 @@ impl Engine {
         let decoded = &valid.0.decoded;
         let body = (decoded.message.name.as_str(), &*decoded.data);
         let now = self.clock.now();
-        if let Some(key) = &decoded.key {
+        // A key counts for one place, and another user is another place. User ids hold no NUL, so the first one ends them.
+        let key = decoded.key.as_ref().map(|key| match &decoded.place {
+            Place::User(user) => Cow::Owned(format!("{user}\0{key}")),
+            _ => Cow::Borrowed(&**key),
+        });
+        if let Some(key) = &key {
             match self
                 .endpoint_keys
                 .lock()
@@ -118,7 +124,7 @@ impl Engine {
             seq: None,
         };
         act(&outcome)?;
-        if let Some(key) = &decoded.key {
+        if let Some(key) = &key {
             self.endpoint_keys
                 .lock()
                 .remember(decoded.origin.key_owner(), key, body, outcome, now);
@@ -131,7 +137,8 @@ impl Engine {
         let Origin::Client(connection) = &valid.0.decoded.origin else {
             return;
         };
-        if let Some(frame) = self.answer_of(valid, outcome) {
+        let room = valid.0.decoded.place.room().map(|(name, _)| name);
+        if let Some(frame) = self.answer_of(valid, room, outcome) {
             connection.send(&frame);
         }
     }
@@ -214,7 +221,7 @@ impl Engine {
         };
         let answer = match &decoded.origin {
             Origin::Client(connection) => self
-                .answer_of(valid, &outcome)
+                .answer_of(valid, Some(&hall.name), &outcome)
                 .map(|frame| (connection, frame)),
             Origin::Application(_) => None,
         };

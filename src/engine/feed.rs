@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::engine::connection::Connection;
 use crate::engine::{Engine, Hall, render};
-use crate::plan::{Protocol, Receipt};
+use crate::plan::Protocol;
 use crate::protocol::{Frame, FrameKind};
 use crate::vocab::Seq;
 
@@ -40,7 +40,7 @@ struct Reader {
     opening: Vec<Frame>,
     from: usize,
     until: usize,
-    /// The last number of the opening, where writing it takes the messages out of the inbox.
+    /// Where writing a message takes it out of the inbox: the last number that the opening has.
     receipt: Option<Seq>,
 }
 
@@ -185,10 +185,10 @@ pub(super) async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
         };
         readers.extend(batch.entering);
         for (serial, until) in batch.leaving {
-            if let Some(reader) = readers
-                .iter_mut()
-                .find(|reader| reader.connection.serial == serial)
-            {
+            // Who came, left and came again stands here several times.
+            if let Some(reader) = readers.iter_mut().find(|reader| {
+                reader.connection.serial == serial && reader.until == usize::MAX
+            }) {
                 reader.until = until;
             }
         }
@@ -215,11 +215,6 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
     let json_for_all = says
         .iter()
         .all(|say| say.audience == Audience::Everyone && say.frame.kind() == FrameKind::Json);
-    let on_write = hall
-        .kind
-        .inbox
-        .as_ref()
-        .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite);
     let mut rendered = Rendered::default();
     for reader in readers.iter_mut() {
         let speaks_json = matches!(
@@ -227,23 +222,22 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
             Protocol::Json | Protocol::EveryFrame(_)
         );
         let has_opening = !reader.opening.is_empty();
+        let range = reader.from.min(says.len())..reader.until.min(says.len());
         if json_for_all && speaks_json && !has_opening {
-            let range = reader.from.min(says.len())..reader.until.min(says.len());
             if !range.is_empty() {
                 reader
                     .connection
-                    .send_batch(&everything[range.clone()], &everything_sliced[range]);
+                    .send_batch(&everything[range.clone()], &everything_sliced[range.clone()]);
             }
         } else {
             deliver_some(says, reader, &mut rendered);
         }
-        if on_write {
-            let last = says
-                .iter()
-                .rev()
-                .find_map(|say| say.seq)
-                .max(reader.receipt.take());
-            if let Some(seq) = last {
+        if let Some(before) = reader.receipt {
+            let read = &says[range.start..range.end.max(range.start)];
+            let last = read.iter().rev().find_map(|say| say.seq).max(Some(before));
+            if has_opening || last != Some(before) {
+                reader.receipt = last;
+                let seq = last.unwrap_or(before);
                 reader.connection.receive_when_written(hall, seq);
             }
         }
@@ -270,6 +264,9 @@ fn deliver_some(says: &[Say], reader: &mut Reader, rendered: &mut Rendered) {
     let mut frames: Vec<Bytes> = Vec::with_capacity(opening.len() + says.len());
     for frame in &opening {
         frames.extend(form(&connection, frame));
+    }
+    if !frames.is_empty() {
+        connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
     }
     let range = reader.from.min(says.len())..reader.until.min(says.len());
     for (index, say) in says.iter().enumerate().take(range.end).skip(range.start) {

@@ -106,9 +106,9 @@ impl Limits {
     ///
     /// # Errors
     /// The first of them that has none.
-    pub(super) fn spend(
+    pub(super) fn spend<'l>(
         &self,
-        limits: &[Arc<RateLimit>],
+        limits: impl IntoIterator<Item = &'l Arc<RateLimit>>,
         subject: Subject<'_>,
         mut own: Option<&mut ConnectionBuckets>,
     ) -> Result<(), Exceeded> {

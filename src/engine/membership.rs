@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{self, Audience, Feed};
 use crate::engine::limit::Subject;
+use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
 use crate::engine::timer::Timer;
 use crate::engine::{Engine, Hall};
@@ -83,6 +84,14 @@ impl Engine {
             .cause(format!("may_join: {}", target.kind.may_join.text())))
     }
 
+    /// Whether the room has a place for `user`.
+    pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
+        match self.rooms.find(target.name.as_str()) {
+            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
+            None => Ok(()),
+        }
+    }
+
     /// A frame asks to join.
     pub(super) fn join_by_frame(
         self: &Arc<Self>,
@@ -90,7 +99,7 @@ impl Engine {
         name: &str,
         since: Option<Position>,
         id: Option<&str>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refused> {
         let endpoint = &connection.endpoint;
         {
             let mut inner = connection.inner.lock();
@@ -102,13 +111,14 @@ impl Engine {
             };
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
-                .map_err(|exceeded| super::pipeline::too_fast(&exceeded))?;
-            if inner.seats.len() >= endpoint.limits.rooms_per_connection {
+                .map_err(Refused::TooFast)?;
+            let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
+            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
                 let message = format!(
                     "a connection may be in {} rooms here",
                     endpoint.limits.rooms_per_connection
                 );
-                return Err(Reject::new(RejectCode::TooManyRooms, message));
+                return Err(Reject::new(RejectCode::TooManyRooms, message).into());
             }
         }
         let target = self.target(name)?;
@@ -120,13 +130,15 @@ impl Engine {
             return Err(Reject::new(
                 RejectCode::Forbidden,
                 "rooms of this kind are not joined here",
-            ));
+            )
+            .into());
         }
         self.may_join(
             &target,
             &connection.facts(self.clock.now(), self.clock.monotonic()),
         )?;
-        self.join(connection, &target, since, Some(id)).map(|_| ())
+        self.join(connection, &target, since, Some(id))?;
+        Ok(())
     }
 
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
@@ -138,6 +150,12 @@ impl Engine {
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
+        let receives_by_reading = target
+            .kind
+            .inbox
+            .as_ref()
+            .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite)
+            && self.owns_inbox(connection, &target.kind, &target.parameters);
         let already = connection
             .inner
             .lock()
@@ -149,12 +167,7 @@ impl Engine {
             &target.kind,
             &target.parameters,
             |hall, state| {
-                let members = &mut state.room.members;
-                if !members.has(&connection.user.id) && members.users_count() >= hall.kind.users_max
-                {
-                    let message = format!("`{}` has as many users as it may", hall.name);
-                    return Err(Reject::new(RejectCode::RoomFull, message));
-                }
+                place_in(&hall.kind, &hall.name, &state.room, &connection.user)?;
                 if already {
                     let standing = standing(&mut state.room, hall, self, connection);
                     if let Some(id) = answer {
@@ -164,7 +177,10 @@ impl Engine {
                     }
                     return Ok((standing, flush_if_needed(hall, &mut state.queue)));
                 }
-                let arrival = members.enter(&connection.user, self.clock.now());
+                let arrival = state
+                    .room
+                    .members
+                    .enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let replay = state
                     .room
@@ -185,16 +201,11 @@ impl Engine {
                         MEMBERS_PAGE_MAX,
                     ));
                 }
-                let on_write = hall
-                    .kind
-                    .inbox
-                    .as_ref()
-                    .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite);
                 let receipt = state
                     .room
                     .position()
                     .map(|position| position.seq)
-                    .filter(|_| on_write);
+                    .filter(|_| receives_by_reading);
                 state.queue.enter(connection.clone(), opening, receipt);
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
@@ -334,6 +345,14 @@ impl Engine {
             }
         }
     }
+}
+
+fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
+    if room.has(&user.id) || room.members.users_count() < kind.users_max {
+        return Ok(());
+    }
+    let message = format!("`{name}` has as many users as it may");
+    Err(Reject::new(RejectCode::RoomFull, message))
 }
 
 /// The hall, where a flush has to be spawned for it.

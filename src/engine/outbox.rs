@@ -22,7 +22,7 @@ const SLICES: usize = 64;
 const HELD_BYTES_MAX: usize = 32 * 1024;
 
 /// Bounds of an outbox.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     /// Bytes that wait.
     pub(super) bytes: usize,
@@ -41,6 +41,17 @@ pub enum Phase {
     Closed,
 }
 
+/// Whether what is sent waits for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// Until the first frame of all is there, whatever it takes.
+    Opening,
+    /// Until what came in together is answered, as long as that is not much.
+    Turn,
+    /// It leaves at once.
+    Not,
+}
+
 /// Frames that wait for one socket.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -48,7 +59,9 @@ pub(super) struct Outbox {
     /// How much of the first has been written.
     written_of_first: usize,
     bytes: usize,
-    held: bool,
+    hold: Hold,
+    /// What may wait beyond the bounds: replays, whose bytes the rooms' logs keep anyway.
+    excused: Bounds,
     blocked: bool,
     phase: Phase,
 }
@@ -73,7 +86,11 @@ impl Outbox {
             waiting: VecDeque::new(),
             written_of_first: 0,
             bytes: 0,
-            held: true,
+            hold: Hold::Opening,
+            excused: Bounds {
+                bytes: 0,
+                frames: 0,
+            },
             blocked: false,
             phase: Phase::Open,
         }
@@ -106,12 +123,25 @@ impl Outbox {
 
     /// Holds back what comes now, so that it leaves together.
     pub(super) fn hold(&mut self) {
-        self.held = true;
+        if self.hold == Hold::Not {
+            self.hold = Hold::Turn;
+        }
+    }
+
+    /// A replay of this size comes next: it may wait beyond the bounds, or no room whose log is larger could be resumed. One at a
+    /// time: who asks for more while as much as may be waits is too slow for it.
+    pub(super) fn excuse(&mut self, replay: Bounds, bounds: Bounds) {
+        if self.hold == Hold::Opening {
+            self.excused.bytes += replay.bytes;
+            self.excused.frames += replay.frames;
+        } else if self.bytes <= bounds.bytes && self.waiting.len() <= bounds.frames {
+            self.excused = replay;
+        }
     }
 
     /// Lets go what was held back.
     pub(super) fn release(&mut self, link: &dyn Link) -> Written {
-        self.held = false;
+        self.hold = Hold::Not;
         if self.blocked || self.waiting.is_empty() {
             Written::default()
         } else {
@@ -138,7 +168,7 @@ impl Outbox {
             return done;
         }
         let mut rest = Rest { frames, taken: 0 };
-        if !self.held && self.waiting.is_empty() {
+        if self.hold == Hold::Not && self.waiting.is_empty() {
             while rest.taken < frames.len() {
                 let end = slices.len().min(rest.taken + SLICES_MAX);
                 let wanted: usize = slices[rest.taken..end]
@@ -161,10 +191,12 @@ impl Outbox {
             done.wake = self.blocked;
         }
         self.keep(&frames[rest.taken..]);
-        if self.held && self.bytes > HELD_BYTES_MAX && !self.blocked {
+        if self.hold == Hold::Turn && self.bytes > HELD_BYTES_MAX && !self.blocked {
             done.add(self.drain(link));
         }
-        if self.bytes > bounds.bytes || self.waiting.len() > bounds.frames {
+        let bytes_max = bounds.bytes + self.excused.bytes;
+        let frames_max = bounds.frames + self.excused.frames;
+        if self.bytes > bytes_max || self.waiting.len() > frames_max {
             done.overflowed = true;
         }
         done
@@ -206,6 +238,7 @@ impl Outbox {
         }
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
+            self.excused = Bounds::default();
         } else if self.phase != Phase::Closed {
             self.blocked = true;
             done.wake = true;
@@ -286,7 +319,7 @@ impl Outbox {
         self.bytes += frame.len();
         self.waiting.push_back(frame);
         self.phase = Phase::Closing;
-        self.held = false;
+        self.hold = Hold::Not;
         let mut done = if self.blocked {
             Written::default()
         } else {

@@ -81,6 +81,8 @@ pub(super) struct Decoded<'a> {
 pub(super) struct Admitted<'a> {
     pub(super) decoded: Decoded<'a>,
     value: Option<Value>,
+    /// How many users the room had, where a rule or an expression may ask.
+    users_count: usize,
 }
 
 /// A message that its sender may send.
@@ -115,8 +117,16 @@ impl Engine {
                 self.limits
                     .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))
                     .and_then(|()| {
+                        // A bucket that the endpoint cites too has given its token.
+                        let is_spent = |limit: &Arc<RateLimit>| {
+                            endpoint
+                                .message_limits
+                                .iter()
+                                .any(|spent| spent.index == limit.index)
+                        };
+                        let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
                         self.limits
-                            .spend(&message.rate_limits, subject, Some(&mut inner.buckets))
+                            .spend(limits, subject, Some(&mut inner.buckets))
                     })
                     .map_err(Refused::TooFast)?;
             }
@@ -124,15 +134,9 @@ impl Engine {
                 // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
                 let applies =
                     |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
-                let limits: Vec<Arc<RateLimit>> = message
-                    .rate_limits
-                    .iter()
-                    .filter(applies)
-                    .cloned()
-                    .collect();
                 self.limits
                     .spend(
-                        &limits,
+                        message.rate_limits.iter().filter(applies),
                         Subject {
                             room,
                             ..Subject::default()
@@ -170,7 +174,17 @@ impl Engine {
             strict::check(&decoded.data, depth).map_err(bad_json)?;
             None
         };
-        Ok(Admitted { decoded, value })
+        // Counted now: a reply is made while the room is locked.
+        let users_count = if value.is_some() {
+            self.users_count(&decoded.place)
+        } else {
+            0
+        };
+        Ok(Admitted {
+            decoded,
+            value,
+            users_count,
+        })
     }
 
     fn permit<'a>(&self, admitted: Admitted<'a>) -> Result<Permitted<'a>, Refused> {
@@ -214,22 +228,28 @@ impl Engine {
                 now,
             },
         };
-        let room = match &decoded.place {
-            Place::Seat(hall) => Some((hall.name.as_str(), hall.lock().room.members.users_count())),
-            Place::Room(target) => Some((
-                target.name.as_str(),
-                self.rooms
-                    .find(target.name.as_str())
-                    .map_or(0, |hall| hall.lock().room.members.users_count()),
-            )),
-            Place::Endpoint | Place::User(_) => None,
-        };
+        let room = decoded.place.room();
         Facts {
             sender: decoded.origin.user(),
-            params: decoded.place.room().map(|(_, parameters)| parameters),
-            room: room.map(|(name, users_count)| RoomFacts { name, users_count }),
+            params: room.map(|(_, parameters)| parameters),
+            room: room.map(|(name, _)| RoomFacts {
+                name: name.as_str(),
+                users_count: admitted.users_count,
+            }),
             data: admitted.value.as_ref(),
             ..base
+        }
+    }
+
+    fn users_count(&self, place: &Place) -> usize {
+        let count = |hall: &Hall| hall.lock().room.members.users_count();
+        match place {
+            Place::Seat(hall) => count(hall),
+            Place::Room(target) => self
+                .rooms
+                .find(target.name.as_str())
+                .map_or(0, |hall| count(&hall)),
+            Place::Endpoint | Place::User(_) => 0,
         }
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
         if matches!(frame, ClientFrame::Members(_) | ClientFrame::History(_)) {
             self.spend_endpoint(connection)?;
         }
-        self.answer(connection, id, frame).map_err(Refused::from)
+        self.answer(connection, id, frame)
     }
 
     fn receive_message<'a>(

@@ -35,8 +35,13 @@ impl Engine {
             .finish()
     }
 
-    /// What the sender gets back: a reply, an ack, or nothing.
-    pub(super) fn answer_of(&self, valid: &Valid<'_>, outcome: &Outcome) -> Option<Frame> {
+    /// What the sender gets back: a reply, an ack, or nothing. `room` is where the message went.
+    pub(super) fn answer_of(
+        &self,
+        valid: &Valid<'_>,
+        room: Option<&RoomName>,
+        outcome: &Outcome,
+    ) -> Option<Frame> {
         let decoded = &valid.0.decoded;
         let Origin::Client(connection) = &decoded.origin else {
             return None;
@@ -46,7 +51,7 @@ impl Engine {
             return self.text_answer(valid, protocol);
         }
         let id = decoded.id.as_deref();
-        let room = decoded.place.room().map(|(name, _)| name.as_str());
+        let room = room.map(RoomName::as_str);
         if message.reply.is_some() || matches!(message.to, Route::Sender) {
             let data = self.reply_data(valid)?;
             let frame = Object::new(message.name.as_str(), 128 + data.len())

@@ -187,20 +187,11 @@ impl Engine {
         }
     }
 
-    /// Tells everyone to come back at a random moment, closes them spread over that time, and waits until they are gone, at most
-    /// for the Plan's grace.
+    /// Tells everyone to come back at a random moment, closes them, and waits until they are gone, at most for the Plan's grace.
     pub async fn drain(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Relaxed);
-        let server = &self.plan.server;
-        let spread_millis = u64::try_from(server.shutdown_spread.as_millis()).unwrap_or(u64::MAX);
         for connection in self.users.all() {
-            let random = u64::from_ne_bytes(super::random_bytes()) % spread_millis.max(1);
-            connection.send(
-                &Object::new("reconnect", 48)
-                    .field("after_ms", &random)
-                    .finish(),
-            );
-            self.close(&connection, CloseCode::Restarting);
+            self.send_away(&connection);
         }
         let emptied = async {
             loop {
@@ -211,7 +202,7 @@ impl Engine {
                 emptied.await;
             }
         };
-        if tokio::time::timeout(server.shutdown_grace, emptied)
+        if tokio::time::timeout(self.plan.server.shutdown_grace, emptied)
             .await
             .is_err()
         {
@@ -220,6 +211,21 @@ impl Engine {
                 "the grace of the shutdown is over"
             );
         }
+    }
+
+    /// Whether the server is shutting down.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The server is shutting down: come back at a random moment.
+    pub(super) fn send_away(&self, connection: &Arc<Connection>) {
+        let spread = self.plan.server.shutdown_spread.as_millis();
+        let spread_millis = u64::try_from(spread).unwrap_or(u64::MAX).max(1);
+        let random = u64::from_ne_bytes(super::random_bytes()) % spread_millis;
+        let frame = Object::new("reconnect", 48).field("after_ms", &random);
+        connection.send(&frame.finish());
+        self.close(connection, CloseCode::Restarting);
     }
 
     /// Runs the tick until the server ends.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::protocol::{Reject, RejectCode};
@@ -109,11 +109,20 @@ pub fn decode(text: &str) -> Result<Decoded<'_>, Undecodable> {
     let fields: Fields<'_> =
         serde_json::from_str(text).map_err(|error| undecodable(text, &error))?;
     let id = fields.id.as_ref().map(|id| id.0.clone());
-    match fields.into_frame() {
+    let frame = match fields.repeated {
+        Some(name) => {
+            let message = format!("the key `{name}` stands twice in one object");
+            Err(Reject::new(RejectCode::BadJson, message))
+        }
+        None => fields
+            .into_frame()
+            .map_err(|message| Reject::new(RejectCode::BadFrame, message)),
+    };
+    match frame {
         Ok(frame) => Ok(Decoded { id, frame }),
-        Err(message) => Err(Undecodable {
+        Err(reject) => Err(Undecodable {
             id: id.map(Cow::into_owned),
-            reject: Reject::new(RejectCode::BadFrame, message),
+            reject,
         }),
     }
 }
@@ -192,6 +201,8 @@ struct Fields<'a> {
     after: Option<Text<'a>>,
     seq: Option<u64>,
     token: Option<Text<'a>>,
+    /// A field that stands twice.
+    repeated: Option<&'static str>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -202,16 +213,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 struct FieldsVisitor;
 
+/// Reads a field; says whether it stands there for the first time.
 fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     field: &mut Option<T>,
-    name: &'static str,
     map: &mut A,
-) -> Result<(), A::Error> {
-    if field.is_some() {
-        return Err(A::Error::duplicate_field(name));
-    }
-    *field = Some(map.next_value()?);
-    Ok(())
+) -> Result<bool, A::Error> {
+    let value = map.next_value()?;
+    Ok(field.replace(value).is_none())
 }
 
 impl<'de> Visitor<'de> for FieldsVisitor {
@@ -224,22 +232,26 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(name) = map.next_key::<Text<'de>>()? {
-            match &*name.0 {
-                "type" => once(&mut fields.name, "type", &mut map)?,
-                "id" => once(&mut fields.id, "id", &mut map)?,
-                "key" => once(&mut fields.key, "key", &mut map)?,
-                "room" => once(&mut fields.room, "room", &mut map)?,
-                "rooms" => once(&mut fields.rooms, "rooms", &mut map)?,
-                "data" => once(&mut fields.data, "data", &mut map)?,
-                "since" => once(&mut fields.since, "since", &mut map)?,
-                "before" => once(&mut fields.before, "before", &mut map)?,
-                "limit" => once(&mut fields.limit, "limit", &mut map)?,
-                "after" => once(&mut fields.after, "after", &mut map)?,
-                "seq" => once(&mut fields.seq, "seq", &mut map)?,
-                "token" => once(&mut fields.token, "token", &mut map)?,
+            let (name, first) = match &*name.0 {
+                "type" => ("type", once(&mut fields.name, &mut map)?),
+                "id" => ("id", once(&mut fields.id, &mut map)?),
+                "key" => ("key", once(&mut fields.key, &mut map)?),
+                "room" => ("room", once(&mut fields.room, &mut map)?),
+                "rooms" => ("rooms", once(&mut fields.rooms, &mut map)?),
+                "data" => ("data", once(&mut fields.data, &mut map)?),
+                "since" => ("since", once(&mut fields.since, &mut map)?),
+                "before" => ("before", once(&mut fields.before, &mut map)?),
+                "limit" => ("limit", once(&mut fields.limit, &mut map)?),
+                "after" => ("after", once(&mut fields.after, &mut map)?),
+                "seq" => ("seq", once(&mut fields.seq, &mut map)?),
+                "token" => ("token", once(&mut fields.token, &mut map)?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
+                    continue;
                 }
+            };
+            if !first {
+                fields.repeated = Some(name);
             }
         }
         Ok(fields)
@@ -372,8 +384,8 @@ mod tests {
             ("{\"type\":5}", "bad_frame", "expected a string"),
             (
                 "{\"type\":\"a\",\"type\":\"b\"}",
-                "bad_frame",
-                "duplicate field `type`",
+                "bad_json",
+                "the key `type` stands twice",
             ),
             ("{\"type\":\"join\"}", "bad_frame", "`room` is missing"),
             (

@@ -45,7 +45,10 @@ pub fn run(plan: Plan) -> Result<(), RunError> {
         let mut signals = Signals::listen()?;
         let running = Running::start(plan, Arc::new(SystemClock::new()))?;
         signals.end().await;
-        running.stop(&mut signals).await;
+        tokio::select! {
+            () = running.shutdown() => {}
+            () = signals.end() => tracing::warn!("told twice to end: not waiting any longer"),
+        }
         Ok(())
     })
 }
@@ -144,16 +147,13 @@ impl Running {
         &self.engine
     }
 
-    /// Stops taking connections, tells the others to come back later and waits for them; a second signal ends the wait.
-    async fn stop(mut self, signals: &mut Signals) {
+    /// Refuses new connections, tells the others to come back later, waits for them at most for the Plan's grace, and ends.
+    pub async fn shutdown(mut self) {
         self.health.draining();
         tracing::info!(connections = self.engine.connections(), "shutting down");
-        // Whoever asks /readyz in this moment still hears that the server is going.
+        // Meanwhile whoever asks hears that the server is going: /readyz and handshakes answer 503.
+        self.engine.drain().await;
         self.listeners.abort_all();
-        tokio::select! {
-            () = self.engine.drain() => {}
-            () = signals.end() => tracing::warn!("told twice to end: not waiting any longer"),
-        }
         self.upkeep.abort_all();
         let ended = async {
             while self.upkeep.join_next().await.is_some() {}
