@@ -8,6 +8,9 @@ use crate::auth::{AuthError, Request};
 use crate::rule::{Facts, Template};
 use crate::vocab::{Identity, Timestamp, User, UserId, is_username};
 
+/// What random ids begin with, and ids that clients choose may not: nobody can become a random user by naming it.
+const RANDOM: char = '~';
+
 /// The user of a request without a credential: `anon:` and what the template yields, or 64 random bits.
 pub(super) fn identify(
     templates: (Option<&Template>, Option<&Template>),
@@ -30,10 +33,13 @@ pub(super) fn identify(
     let (user_id, username) = templates;
     let own = match user_id {
         Some(template) => render(template, &facts)?,
-        None => format!("{:016x}", random()),
+        None => format!("{RANDOM}{:016x}", random()),
     };
     if own.is_empty() {
         return Err(unusable("`user_id` yields nothing"));
+    }
+    if user_id.is_some() && own.starts_with(RANDOM) {
+        return Err(unusable("`user_id` yields an id that random users have"));
     }
     let id = UserId::parse(&format!("{}{own}", UserId::ANONYMOUS_PREFIX))
         .map_err(|error| unusable(format!("`user_id` yields no id: {error}")))?;

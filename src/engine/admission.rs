@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::engine::connection::{Connection, Parts, RequestFacts};
-use crate::engine::limit::{AddressKey, Subject};
+use crate::engine::limit::{AddressKey, Exceeded, Subject};
 use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
 use crate::engine::users::Place;
@@ -75,26 +75,51 @@ impl Refusal {
     }
 }
 
-/// A count that is given back when this goes.
-pub struct Ticket {
-    id: ConnectionId,
+/// One of the connections that are counted.
+struct Count {
     engine: Arc<Engine>,
+    others: usize,
+}
+
+impl Count {
+    fn one_more(engine: Arc<Engine>) -> Self {
+        let others = engine.connections.fetch_add(1, Ordering::AcqRel);
+        Self { engine, others }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if self.engine.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.engine.emptied.notify_waiters();
+        }
+    }
+}
+
+/// A connection's place in the counts, free again when the last copy goes.
+#[derive(Clone)]
+pub struct Ticket(Arc<Counted>);
+
+struct Counted {
+    id: ConnectionId,
+    connections: Count,
     address: AddressKey,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.engine.addresses.give_back(self.address);
+    }
 }
 
 impl Ticket {
     /// The id that the connection will have.
     pub fn id(&self) -> ConnectionId {
-        self.id
+        self.0.id
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.engine.addresses.give_back(self.address);
-        if self.engine.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.engine.emptied.notify_waiters();
-        }
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.connections.engine
     }
 }
 
@@ -130,7 +155,7 @@ struct Automatic {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.ticket
-            .engine
+            .engine()
             .users
             .free(&self.arrival.identity.user.id, self.place.serial);
     }
@@ -145,16 +170,16 @@ pub struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.admission.ticket.engine.detach(&self.connection);
+        self.admission.ticket.engine().detach(&self.connection);
     }
 }
 
 impl Engine {
-    /// A connection wants to begin: counts it, if its address and the server have room and its connect limits have tokens.
+    /// A connection wants to begin: counts it, if its address and the server have room.
     ///
     /// # Errors
-    /// They have not, or the server is shutting down.
-    pub fn knock(self: &Arc<Self>, endpoint: &Endpoint, ip: IpAddr) -> Result<Ticket, Refusal> {
+    /// They have not, or the server is shutting down. Whoever is refused here is counted nowhere, and has to be gone at once.
+    pub fn knock(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, Refusal> {
         if self.is_draining() {
             return Err(Refusal::unavailable(
                 "the server is shutting down",
@@ -162,43 +187,39 @@ impl Engine {
             ));
         }
         let server = &self.plan.server;
-        let address = AddressKey::from(ip);
-        if self.connections.fetch_add(1, Ordering::AcqRel) >= server.connections_max {
-            self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::limited(
-                "the server has as many connections as it may",
-                CloseCode::Overloaded,
-                Duration::from_secs(5),
-            ));
-        }
-        if !self.addresses.take(address, server.connections_per_ip_max) {
-            self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::limited(
-                "your address has as many connections as it may",
-                CloseCode::Overloaded,
-                Duration::from_secs(5),
-            ));
-        }
-        let ticket = Ticket {
-            id: random_connection_id(),
-            engine: self.clone(),
-            address,
+        let full = |message: &'static str| {
+            Refusal::limited(message, CloseCode::Overloaded, Duration::from_secs(5))
         };
+        let connections = Count::one_more(self.clone());
+        if connections.others >= server.connections_max {
+            return Err(full("the server has as many connections as it may"));
+        }
+        let address = AddressKey::from(ip);
+        if !self.addresses.take(address, server.connections_per_ip_max) {
+            return Err(full("your address has as many connections as it may"));
+        }
+        Ok(Ticket(Arc::new(Counted {
+            id: random_connection_id(),
+            connections,
+            address,
+        })))
+    }
+
+    /// Spends the tokens of connecting that need no user.
+    ///
+    /// # Errors
+    /// One of the limits has none.
+    pub fn spend_connect(&self, endpoint: &Endpoint, ip: IpAddr) -> Result<(), Refusal> {
         let subject = Subject {
             ip: Some(ip),
             endpoint: Some(endpoint),
             ..Subject::default()
         };
-        self.limits
-            .spend(&endpoint.connect_limits, subject, None)
-            .map_err(|exceeded| {
-                Refusal::limited(
-                    "too many connections in a short time",
-                    CloseCode::TooFast,
-                    exceeded.wait,
-                )
-            })?;
-        Ok(ticket)
+        let limits = endpoint
+            .connect_limits
+            .iter()
+            .filter(|limit| limit.per != RateKey::User);
+        self.limits.spend(limits, subject, None).map_err(too_often)
     }
 
     /// Lets who has an identity in, if the endpoint's rules and those of its automatic rooms do.
@@ -221,13 +242,7 @@ impl Engine {
             .filter(|limit| limit.per == RateKey::User);
         self.limits
             .spend(of_users, subject, None)
-            .map_err(|exceeded| {
-                Refusal::limited(
-                    "too many connections in a short time",
-                    CloseCode::TooFast,
-                    exceeded.wait,
-                )
-            })?;
+            .map_err(too_often)?;
         let max = (endpoint.limits.on_too_many == OnTooMany::Refuse)
             .then_some(endpoint.limits.connections_per_user);
         let place = self
@@ -278,7 +293,10 @@ impl Engine {
                 });
             let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(Automatic { target, when_allowed }),
+                Ok(target) => rooms.push(Automatic {
+                    target,
+                    when_allowed,
+                }),
                 Err(_) if when_allowed => {}
                 Err(refusal) => return Err(refusal),
             }
@@ -292,7 +310,7 @@ impl Engine {
         let since = std::mem::take(&mut admission.arrival.since);
         let request = std::mem::take(&mut admission.arrival.request);
         let connection = Arc::new(Connection::new(Parts {
-            id: admission.ticket.id,
+            id: admission.ticket.id(),
             serial: admission.place.serial,
             user_serial: admission.place.user_serial,
             endpoint: admission.arrival.endpoint.clone(),
@@ -379,6 +397,11 @@ impl Engine {
     }
 }
 
+fn too_often(exceeded: Exceeded) -> Refusal {
+    let message = "too many connections in a short time";
+    Refusal::limited(message, CloseCode::TooFast, exceeded.wait)
+}
+
 impl Admission {
     fn facts(&self, now: crate::vocab::Timestamp) -> Facts<'_> {
         let arrival = &self.arrival;
@@ -390,7 +413,7 @@ impl Admission {
             params: None,
             room: None,
             connection: Some(ConnectionFacts {
-                id: self.ticket.id,
+                id: self.ticket.id(),
                 ip: arrival.ip,
                 endpoint: arrival.endpoint.path.as_str(),
                 age: Duration::ZERO,

@@ -29,8 +29,6 @@ pub(super) enum Timer {
         /// Which absence.
         absence: u32,
     },
-    /// An empty room's log, or keys, may have grown too old.
-    Forget(Arc<Hall>),
 }
 
 /// Which connection: its user and its number.

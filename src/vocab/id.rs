@@ -27,6 +27,11 @@ impl UserId {
         Ok(Self(text.into()))
     }
 
+    /// The id under which the application's API key `name` owns idempotency keys: no user can have it.
+    pub fn of_application(name: &str) -> Self {
+        Self(format!("\0api:{name}").into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
