@@ -121,7 +121,7 @@ pub fn decode(text: &str) -> Result<Decoded<'_>, Undecodable> {
     match frame {
         Ok(frame) => Ok(Decoded { id, frame }),
         Err(reject) => Err(Undecodable {
-            id: id.map(Cow::into_owned),
+            id: id.map(Cow::into_owned).filter(|id| id.len() <= ID_BYTES_MAX),
             reject,
         }),
     }
@@ -139,10 +139,17 @@ fn undecodable(text: &str, error: &serde_json::Error) -> Undecodable {
             (RejectCode::BadJson, format!("this is not JSON: {error}"))
         }
     };
+    // Whose fault is another field's still hears which frame it was.
+    let id = serde_json::from_str(text).ok().and_then(|OnlyId { id }| id);
     Undecodable {
-        id: None,
+        id: id.filter(|id| id.len() <= ID_BYTES_MAX),
         reject: Reject::new(code, message),
     }
+}
+
+#[derive(Deserialize)]
+struct OnlyId {
+    id: Option<String>,
 }
 
 #[derive(Clone, Debug)]
