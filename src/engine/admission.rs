@@ -387,6 +387,9 @@ impl Engine {
         let seats = {
             let mut inner = connection.inner.lock();
             inner.ended = true;
+            if let Some(timer) = inner.timer.take() {
+                self.timers.cancel(timer);
+            }
             inner.receipts.clear();
             std::mem::take(&mut inner.seats)
         };

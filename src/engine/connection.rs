@@ -14,6 +14,7 @@ use crate::engine::Hall;
 use crate::engine::limit::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
 use crate::engine::render;
+use crate::engine::timer::TimerKey;
 use crate::plan::{Endpoint, Protocol};
 use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
 use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
@@ -65,6 +66,8 @@ pub(super) struct Inner {
     pub(super) strikes: u32,
     /// Inbox messages that count as received once everything that waits is written.
     pub(super) receipts: Vec<(Arc<Hall>, Seq)>,
+    /// What is to be done for it next.
+    pub(super) timer: Option<TimerKey>,
     pub(super) ended: bool,
 }
 

@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 
 use crate::engine::connection::Connection;
 use crate::engine::limit::AddressKey;
-use crate::engine::timer::Named;
 use crate::vocab::UserId;
 
 const SHARDS: usize = 64;
@@ -165,16 +164,6 @@ impl Users {
                 .filter_map(|slot| slot.connection.clone())
                 .collect()
         })
-    }
-
-    /// The connection of that name, if it is still there.
-    pub(super) fn find(&self, named: &Named) -> Option<Arc<Connection>> {
-        let shard = self.by_id.of(&named.user).lock();
-        let mut slots = shard.get(&named.user)?.slots.iter();
-        slots
-            .find(|slot| slot.serial == named.serial)?
-            .connection
-            .clone()
     }
 
     /// Every connection.

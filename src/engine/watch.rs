@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::outbox::Phase;
-use crate::engine::timer::{Named, TICK, Timer};
+use crate::engine::timer::{TICK, Timer};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
 use crate::protocol::{CloseCode, Object};
@@ -30,13 +30,13 @@ impl Engine {
         self.coarse_millis.store(now.as_millis(), Ordering::Relaxed);
         for timer in self.timers.due(now) {
             match timer {
-                Timer::Look(named, expires_at) => {
-                    if let Some(connection) = self.users.find(&named) {
+                Timer::Look(connection, expires_at) => {
+                    if let Some(connection) = connection.upgrade() {
                         self.look(&connection, expires_at, now);
                     }
                 }
-                Timer::Abandon(named) => {
-                    if let Some(connection) = self.users.find(&named) {
+                Timer::Abandon(connection) => {
+                    if let Some(connection) = connection.upgrade() {
                         connection.abandon();
                     }
                 }
@@ -74,6 +74,17 @@ impl Engine {
         );
     }
 
+    /// Does `timer` for a connection at `at`, in place of what was to be done for it before: of one that ended nothing remains.
+    fn remind(&self, connection: &Connection, at: Monotonic, timer: Timer) {
+        let mut inner = connection.inner.lock();
+        if let Some(before) = inner.timer.take() {
+            self.timers.cancel(before);
+        }
+        if !inner.ended {
+            inner.timer = Some(self.timers.at(at, timer));
+        }
+    }
+
     fn look_again(
         &self,
         connection: &Arc<Connection>,
@@ -85,17 +96,18 @@ impl Engine {
         if let Some(expires_at) = expires_at {
             at = at.min(now.after(expires_at.since(self.clock.now())));
         }
-        self.timers
-            .at(at, Timer::Look(Named::from(&**connection), expires_at));
+        self.remind(
+            connection,
+            at,
+            Timer::Look(Arc::downgrade(connection), expires_at),
+        );
     }
 
     fn look(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>, now: Monotonic) {
         if connection.phase() != Phase::Open {
             // However its end began, the peer has had time to take it.
-            self.timers.at(
-                now.after(CLOSE_PATIENCE),
-                Timer::Abandon(Named::from(&**connection)),
-            );
+            let at = now.after(CLOSE_PATIENCE);
+            self.remind(connection, at, Timer::Abandon(Arc::downgrade(connection)));
             return;
         }
         if expires_at.is_some_and(|expires_at| self.clock.now() >= expires_at) {
@@ -143,10 +155,8 @@ impl Engine {
 
     /// Stops waiting for a closing connection's peer after a while.
     pub fn abandon_later(&self, connection: &Arc<Connection>) {
-        self.timers.at(
-            self.clock.monotonic().after(CLOSE_PATIENCE),
-            Timer::Abandon(Named::from(&**connection)),
-        );
+        let at = self.clock.monotonic().after(CLOSE_PATIENCE);
+        self.remind(connection, at, Timer::Abandon(Arc::downgrade(connection)));
     }
 
     /// Walks on over the rooms, and forgets of the empty ones what is too old: all of them within a few seconds, without a timer
