@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::auth::{AuthError, Request};
 use crate::rule::{Facts, Template};
@@ -17,6 +17,7 @@ pub(super) fn identify(
     request: &Request<'_>,
     now: Timestamp,
     random: impl Fn() -> u64,
+    no_claims: &Arc<Value>,
 ) -> Result<Identity, AuthError> {
     let facts = Facts {
         user: None,
@@ -45,7 +46,7 @@ pub(super) fn identify(
         .map_err(|error| unusable(format!("`user_id` yields no id: {error}")))?;
     let username = match username {
         Some(template) => render(template, &facts)?.into(),
-        None => Arc::from(id.as_str()),
+        None => id.to_shared(),
     };
     if !is_username(&username) {
         return Err(unusable("`username` yields no name"));
@@ -54,7 +55,7 @@ pub(super) fn identify(
         id,
         username,
         authenticated: false,
-        claims: Arc::new(Value::Object(Map::new())),
+        claims: no_claims.clone(),
     };
     Ok(Identity {
         user: Arc::new(user),

@@ -18,7 +18,7 @@ use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
 use crate::protocol::{CloseCode, Frame, Object};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::HandshakeOutcome;
-use crate::vocab::{ConnectionId, Identity, Position, RoomName};
+use crate::vocab::{ConnectionId, Identity, Position, RoomName, UserId};
 
 /// Why a connection is refused, for a person and for a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +78,13 @@ impl Refusal {
 /// One of the connections that are counted.
 struct Count {
     engine: Arc<Engine>,
-    others: usize,
 }
 
 impl Count {
-    fn one_more(engine: Arc<Engine>) -> Self {
+    /// Counts one more, and says how many others there are.
+    fn one_more(engine: Arc<Engine>) -> (Self, usize) {
         let others = engine.connections.fetch_add(1, Ordering::AcqRel);
-        Self { engine, others }
+        (Self { engine }, others)
     }
 }
 
@@ -140,9 +140,8 @@ pub struct Arrival {
 /// A connection that may be; its places are free again when this goes.
 pub struct Admission {
     arrival: Arrival,
-    place: Place,
     rooms: Vec<Automatic>,
-    ticket: Ticket,
+    place: Reserved,
 }
 
 /// A room to be in from the start.
@@ -152,12 +151,17 @@ struct Automatic {
     when_allowed: bool,
 }
 
-impl Drop for Admission {
+/// A connection's place among its user's, and in the counts.
+struct Reserved {
+    user: UserId,
+    place: Place,
+    ticket: Ticket,
+}
+
+impl Drop for Reserved {
     fn drop(&mut self) {
-        self.ticket
-            .engine()
-            .users
-            .free(&self.arrival.identity.user.id, self.place.serial);
+        let users = &self.ticket.engine().users;
+        users.free(&self.user, self.place.serial);
     }
 }
 
@@ -165,12 +169,12 @@ impl Drop for Admission {
 pub struct Attached {
     /// The connection.
     pub connection: Arc<Connection>,
-    admission: Admission,
+    reserved: Reserved,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.admission.ticket.engine().detach(&self.connection);
+        self.reserved.ticket.engine().detach(&self.connection);
     }
 }
 
@@ -190,8 +194,8 @@ impl Engine {
         let full = |message: &'static str| {
             Refusal::limited(message, CloseCode::Overloaded, Duration::from_secs(5))
         };
-        let connections = Count::one_more(self.clone());
-        if connections.others >= server.connections_max {
+        let (connections, others) = Count::one_more(self.clone());
+        if others >= server.connections_max {
             return Err(full("the server has as many connections as it may"));
         }
         let address = AddressKey::from(ip);
@@ -255,11 +259,15 @@ impl Engine {
                     Duration::from_secs(5),
                 )
             })?;
-        let mut admission = Admission {
+        let reserved = Reserved {
+            user: user.id.clone(),
             place,
-            rooms: Vec::new(),
             ticket,
+        };
+        let mut admission = Admission {
             arrival,
+            rooms: Vec::new(),
+            place: reserved,
         };
         admission.rooms = self.automatic_rooms(&admission)?;
         let facts = admission.facts(self.clock.now());
@@ -305,18 +313,27 @@ impl Engine {
     }
 
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed.
-    pub fn attach(self: &Arc<Self>, mut admission: Admission, link: Box<dyn Link>) -> Attached {
-        let rooms = std::mem::take(&mut admission.rooms);
-        let since = std::mem::take(&mut admission.arrival.since);
-        let request = std::mem::take(&mut admission.arrival.request);
+    pub fn attach(self: &Arc<Self>, admission: Admission, link: Box<dyn Link>) -> Attached {
+        let Admission {
+            arrival,
+            rooms,
+            place: reserved,
+        } = admission;
+        let Arrival {
+            endpoint,
+            request,
+            ip,
+            identity,
+            since,
+        } = arrival;
         let connection = Arc::new(Connection::new(Parts {
-            id: admission.ticket.id(),
-            serial: admission.place.serial,
-            user_serial: admission.place.user_serial,
-            endpoint: admission.arrival.endpoint.clone(),
-            user: admission.arrival.identity.user.clone(),
+            id: reserved.ticket.id(),
+            serial: reserved.place.serial,
+            user_serial: reserved.place.user_serial,
+            endpoint,
+            user: identity.user,
             request: Box::new(request),
-            ip: admission.arrival.ip,
+            ip,
             opened: self.clock.monotonic(),
             link,
             metrics: self.metrics.clone(),
@@ -328,7 +345,7 @@ impl Engine {
         self.metrics.connections[connection.endpoint.index].inc();
         let attached = Attached {
             connection,
-            admission,
+            reserved,
         };
         let connection = &attached.connection;
         let mut joined = Vec::new();
@@ -353,7 +370,7 @@ impl Engine {
             }
         }
         connection.open_with(self.welcome(connection, &joined).as_ref());
-        self.watch(connection, attached.admission.arrival.identity.expires_at);
+        self.watch(connection, identity.expires_at);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.
             self.send_away(connection);
@@ -416,7 +433,7 @@ impl Admission {
             params: None,
             room: None,
             connection: Some(ConnectionFacts {
-                id: self.ticket.id(),
+                id: self.place.ticket.id(),
                 ip: arrival.ip,
                 endpoint: arrival.endpoint.path.as_str(),
                 age: Duration::ZERO,

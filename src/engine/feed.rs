@@ -43,12 +43,52 @@ pub struct Feed {
 #[derive(Debug)]
 struct Reader {
     connection: Arc<Connection>,
+    /// Where writing a message takes it out of the inbox: the last number that the opening has.
+    receipt: Option<Seq>,
+    /// While it comes or goes.
+    passage: Option<Box<Passage>>,
+}
+
+/// Which part of a batch a reader gets that comes or goes within it.
+#[derive(Debug)]
+struct Passage {
     /// What it gets before anything else.
     opening: Vec<Frame>,
     from: usize,
     until: usize,
-    /// Where writing a message takes it out of the inbox: the last number that the opening has.
-    receipt: Option<Seq>,
+}
+
+const STAYS: usize = usize::MAX;
+
+impl Reader {
+    fn stays(&self) -> bool {
+        self.passage
+            .as_ref()
+            .is_none_or(|passage| passage.until == STAYS)
+    }
+
+    fn leave(&mut self, until: usize) {
+        match &mut self.passage {
+            Some(passage) => passage.until = until,
+            None => {
+                self.passage = Some(Box::new(Passage {
+                    opening: Vec::new(),
+                    from: 0,
+                    until,
+                }));
+            }
+        }
+    }
+
+    /// The part of `frames` frames that it gets.
+    fn share(&self, frames: usize) -> Range<usize> {
+        let (from, until) = self
+            .passage
+            .as_ref()
+            .map_or((0, STAYS), |passage| (passage.from, passage.until));
+        let start = from.min(frames);
+        start..until.clamp(start, frames)
+    }
 }
 
 /// One frame for the readers of an audience.
@@ -112,10 +152,12 @@ impl Feed {
         let from = self.says.len();
         self.entering.push(Reader {
             connection,
-            opening,
-            from,
-            until: usize::MAX,
             receipt,
+            passage: Some(Box::new(Passage {
+                opening,
+                from,
+                until: STAYS,
+            })),
         });
     }
 
@@ -221,8 +263,8 @@ async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
             tokio::task::yield_now().await;
         }
         shared.count(&engine, readers.len());
-        readers.retain(|reader| reader.until == usize::MAX);
-        readers.iter_mut().for_each(|reader| reader.from = 0);
+        readers.retain(Reader::stays);
+        readers.iter_mut().for_each(|reader| reader.passage = None);
     }
     if engine.rooms.retire(&hall) {
         tracing::trace!(room = %hall.name, "forgotten");
@@ -239,12 +281,12 @@ fn see_out(leaving: &[(u64, usize)], readers: &mut [Reader]) {
         limits.entry(*serial).or_default().push_back(*until);
     }
     for reader in readers.iter_mut() {
-        if reader.until == usize::MAX
+        if reader.stays()
             && let Some(until) = limits
                 .get_mut(&reader.connection.serial)
                 .and_then(VecDeque::pop_front)
         {
-            reader.until = until;
+            reader.leave(until);
         }
     }
 }
@@ -277,15 +319,18 @@ impl<'b> Shared<'b> {
         let mut rendered = Rendered::default();
         let says = &self.batch.says;
         for reader in readers {
-            let start = reader.from.min(says.len());
-            let range = start..reader.until.clamp(start, says.len());
+            let range = reader.share(says.len());
             let connection = &reader.connection;
             let answers = self.batch.answers.get(&connection.serial);
             let speaks_json = matches!(
                 connection.endpoint.protocol,
                 Protocol::Json | Protocol::EveryFrame(_)
             );
-            let opening = std::mem::take(&mut reader.opening);
+            let opening = reader
+                .passage
+                .as_mut()
+                .map(|passage| std::mem::take(&mut passage.opening))
+                .unwrap_or_default();
             let has_opening = !opening.is_empty();
             if self.is_plain && speaks_json && !has_opening && answers.is_none() {
                 if !range.is_empty() {
