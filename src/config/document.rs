@@ -79,7 +79,7 @@ impl Reader<'_> {
             return Some(DocumentId(known));
         }
         let file = self.folder.join(path);
-        let text = self.file(&file, span, shown)?;
+        let text = self.file_inside(path, span, shown)?;
         let source = self.sources.add(&file, text);
         let is_json = path
             .extension()

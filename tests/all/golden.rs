@@ -26,6 +26,10 @@ impl Files for Folder {
     fn list(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
         DiskFiles.list(&self.0.join(path))
     }
+
+    fn real_path(&self, path: &Path) -> std::io::Result<PathBuf> {
+        DiskFiles.real_path(&self.0.join(path))
+    }
 }
 
 /// What `check` reports for the folder.
