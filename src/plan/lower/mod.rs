@@ -6,6 +6,7 @@
 mod auth;
 mod endpoint;
 mod frame;
+mod idle;
 mod known;
 mod limit;
 mod message;
@@ -182,8 +183,14 @@ impl<'a> Lowering<'a> {
         let endpoints = self.endpoints(&auth, &rooms);
         self.webhooks();
         if self.complete {
-            self.unreachable();
-            self.unused();
+            if self.config.endpoints.is_empty() {
+                self.no_endpoint();
+            } else {
+                self.slips();
+                self.unreachable();
+                self.unused();
+                self.idle_rules();
+            }
         }
         Some(Plan {
             server: server?,
