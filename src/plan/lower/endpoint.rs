@@ -98,7 +98,7 @@ impl Lowering<'_> {
         }
         for (event, webhook) in &endpoint.webhooks {
             self.webhook_names.cite(webhook, &mut self.findings);
-            let instead = "let the application ask the HTTP API who is connected";
+            let instead = "let the application join a room with `presence` as a client: it hears who comes and goes";
             self.unsupported(event.span, "`webhooks`", instead);
         }
     }

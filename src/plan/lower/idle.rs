@@ -1,6 +1,6 @@
 //! What is understood and yet does nothing: limits above other limits, promises that no place keeps, a file that nobody can use.
 
-use crate::config::{MessageRules, MessageUse, Protocol, Route, SentBy, Text};
+use crate::config::{MessageRules, MessageUse, Protocol, Route, Text};
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::endpoint::MESSAGE_SIZE;
@@ -31,7 +31,7 @@ impl Lowering<'_> {
             for room in &rooms {
                 endpoints.extend(&self.reach.endpoints[*room]);
             }
-            self.idle_size(&name.value, &message.rules, &message.rules, &endpoints);
+            self.idle_size(&name.value, &message.rules, &endpoints);
             self.idle_history(&message.rules, &message.rules, &rooms);
         }
         for (index, (_, room)) in config.rooms.iter().enumerate() {
@@ -52,23 +52,15 @@ impl Lowering<'_> {
         let declared = messages.find(|(name, _)| name.value == taken.name.as_str());
         if let Some((_, declared)) = declared {
             let (name, base) = (taken.name.as_str(), &declared.rules);
-            self.idle_size(name, &taken.overrides, base, endpoints);
+            self.idle_size(name, &taken.overrides, endpoints);
             self.idle_history(&taken.overrides, base, rooms);
         }
     }
 
     /// Finds a `max_size` that is above what a frame of `endpoints` can hold.
-    fn idle_size(
-        &mut self,
-        name: &str,
-        rules: &MessageRules,
-        base: &MessageRules,
-        endpoints: &[usize],
-    ) {
-        let sent_by = rules.sent_by.or(base.sent_by).map(|by| by.value);
-        let by_client = sent_by.is_none_or(|by| by == SentBy::Client);
-        // The HTTP API takes more than most frames.
-        if !by_client && self.config.server.api.is_some() {
+    fn idle_size(&mut self, name: &str, rules: &MessageRules, endpoints: &[usize]) {
+        // The application may publish more than a frame holds.
+        if self.config.server.api.is_some() {
             return;
         }
         let carrying = endpoints

@@ -79,7 +79,7 @@ impl Lowering<'_> {
             self.unsupported(store.span, "`store: disk`", instead);
         }
         if let Some(console) = &server.console {
-            let instead = "read `/metrics` and the HTTP API's `/api/stats`";
+            let instead = "read `/metrics`";
             self.unsupported(console.span, "`console`", instead);
         }
     }
@@ -327,8 +327,7 @@ impl Lowering<'_> {
     pub(super) fn webhooks(&mut self) {
         for (name, _) in &self.config.webhooks {
             let what = format!("the webhook `{}`", name.value);
-            let instead =
-                "let the application read over the HTTP API, or join the room as a client";
+            let instead = "let the application join the room as a client, which hears the same";
             self.unsupported(name.span, &what, instead);
         }
     }

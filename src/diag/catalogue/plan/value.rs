@@ -115,7 +115,7 @@ pub static SHORT_API_KEY: Code = Code {
     severity: Severity::Warning,
     summary: "a key of the HTTP API is short",
     explanation: "\
-A key of the HTTP API can publish as anyone and disconnect everyone within its scopes. Use at least 16 random characters:
+Whoever has a key of the HTTP API can publish to every room that it may use. Use at least 16 random characters:
 
     openssl rand -base64 24",
 };
