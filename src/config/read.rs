@@ -236,10 +236,10 @@ impl Reader<'_> {
             .collect();
         let mut found = BTreeSet::new();
         self.matching(PathBuf::new(), &segments, &mut found);
-        let own = normalize(&self.here);
-        found.retain(|path| Some(path) != own.as_ref());
+        let own = normalize(&self.here).is_some_and(|own| found.remove(&own));
         if found.is_empty() {
-            let message = format!("no file matches `{pattern}`");
+            let but = if own { " but this one" } else { "" };
+            let message = format!("no file{but} matches `{pattern}`");
             let finding = Diagnostic::new(&codes::INCLUDE_MATCHES_NOTHING, pattern.span(), message)
                 .help("patterns are taken from the folder of this file");
             self.findings.push(finding);

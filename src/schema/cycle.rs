@@ -259,9 +259,9 @@ fn too_long(schema: &Value, places: &Places) -> SchemaProblem {
     let place = places.get(&std::ptr::from_ref(schema));
     let (document, pointer) = place.cloned().unwrap_or_default();
     let message = format!(
-        "more than {STEPS_MAX} schemas are asked about the same value, one by way of the other, and this is the last"
+        "it takes more than {STEPS_MAX} steps of `$ref`, `allOf` and the like to get here, all about the same value"
     );
-    let help = "refer to this schema directly, or put what the others say into fewer";
+    let help = "refer to this schema directly, or put what the steps say into fewer schemas";
     let mut problem = SchemaProblem::new(&codes::TOO_COMPLEX, &pointer, message).help(help);
     problem.document = document;
     problem

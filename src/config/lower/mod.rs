@@ -121,7 +121,10 @@ impl Reader<'_> {
         let finding = Diagnostic::new(&codes::DEFINED_TWICE, name.span, message)
             .label("again here")
             .also(first, "first here")
-            .help("keep one of them, or rename one");
+            .help(match kind {
+                "section" => "keep one of them: this section stands in one file as a whole",
+                _ => "keep one of them, or rename one",
+            });
         self.findings.push(finding);
     }
 }

@@ -96,6 +96,9 @@ struct Lowering<'a> {
 
 /// What can be bounded.
 trait Amount: Copy {
+    /// What zero comes to.
+    const AT_ZERO: &'static str = "nothing could ever pass";
+
     fn is_zero(&self) -> bool;
 }
 
@@ -112,6 +115,8 @@ impl Amount for u32 {
 }
 
 impl Amount for Duration {
+    const AT_ZERO: &'static str = "the time is always over";
+
     fn is_zero(&self) -> bool {
         Duration::is_zero(self)
     }
@@ -222,8 +227,8 @@ impl<'a> Lowering<'a> {
         if let Some(written) = written
             && written.value.is_zero()
         {
-            let message = format!("`{key}` is zero, so nothing could ever pass");
-            let help = "write what is allowed at most, or leave the key out for the default";
+            let message = format!("`{key}` is zero, so {}", T::AT_ZERO);
+            let help = "write more, or leave the key out for the default";
             self.find(Diagnostic::new(&codes::ZERO_LIMIT, written.span, message).help(help));
         }
         written.map_or(default, |written| written.value)

@@ -203,6 +203,11 @@ impl Lowering<'_> {
     ) -> Vec<Option<Pattern>> {
         let mut patterns = Vec::with_capacity(written.len());
         for name in written {
+            // Reading has found that already.
+            if name.value.contains("${") {
+                patterns.push(None);
+                continue;
+            }
             let parsed = parse(&name.value).map_err(|error| {
                 let message = format!("`{}` is not a pattern: {error}", name.value);
                 let slash = format!("/{}", name.value);
