@@ -18,6 +18,7 @@ use crate::schema::{Documents, SchemaProblem, document};
 /// the deepest data.
 pub(super) const STEPS_MAX: usize = 12;
 
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Keywords whose schemas are asked about the same value.
 const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const SINGLE: [&str; 4] = ["not", "if", "then", "else"];
@@ -25,6 +26,9 @@ const NAMED: [&str; 2] = ["dependentSchemas", "dependencies"];
 
 /// The circles and the ways that are too long in `value` and in all that it refers to.
 pub(super) fn problems(value: &Value, base: &str, documents: &Documents) -> Vec<SchemaProblem> {
+    if is_plain(value, STEPS_MAX) {
+        return Vec::new();
+    }
     let own = document::uri(base);
     let registry = Registry::new()
         .retriever(documents.retriever())
@@ -57,6 +61,18 @@ pub(super) fn problems(value: &Value, base: &str, documents: &Documents) -> Vec<
         }
     }
     problems
+}
+
+/// Whether `value` has neither references nor more than `levels` levels, so that there is nothing to follow.
+fn is_plain(value: &Value, levels: usize) -> bool {
+    let below = |value: &Value| levels > 0 && is_plain(value, levels - 1);
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .all(|(key, value)| !REFERENCES.contains(&&**key) && below(value)),
+        Value::Array(list) => list.iter().all(below),
+        _ => true,
+    }
 }
 
 /// A schema, and how references in it are read.
@@ -154,7 +170,7 @@ impl<'r> Place<'r> {
     /// The schemas that are asked about the same value next, each with the reference that leads to it.
     fn steps(&self) -> Vec<(Option<(&'static str, &'r str)>, Place<'r>)> {
         let mut steps = Vec::new();
-        for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+        for keyword in REFERENCES {
             let Some(text) = self.schema.get(keyword).and_then(Value::as_str) else {
                 continue;
             };
