@@ -79,7 +79,7 @@ impl Reader<'_> {
             return Some(DocumentId(known));
         }
         let file = self.folder.join(path);
-        let text = self.file(&file, span, shown)?;
+        let text = self.file_inside(path, span, shown)?;
         let source = self.sources.add(&file, text);
         let is_json = path
             .extension()
@@ -115,7 +115,8 @@ impl Reader<'_> {
                     end: u32::try_from(end).unwrap_or(offset),
                 };
                 let message = error.to_string();
-                let message = message.split(" at line ").next().unwrap_or_default();
+                let reason = message.split(" at line ").next().unwrap_or_default();
+                let message = format!("the file is not JSON: {reason}");
                 let finding = Diagnostic::new(&codes::JSON_SYNTAX, span, message).help(
                     "JSON has no comments and no trailing commas; a schema with comments can be a `.yaml` file",
                 );

@@ -17,6 +17,12 @@ pub trait Files {
     /// # Errors
     /// There is no such folder, or it cannot be read.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+
+    /// Where the file or folder `path` really stands, all links followed.
+    ///
+    /// # Errors
+    /// There is no such thing, or it cannot be reached.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf>;
 }
 
 /// Something in a folder.
@@ -43,13 +49,8 @@ impl Files for DiskFiles {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
         let mut entries = Vec::new();
-        for entry in std::fs::read_dir(path)? {
+        for entry in std::fs::read_dir(or_current(path))? {
             let entry = entry?;
             if let Ok(name) = entry.file_name().into_string() {
                 let is_folder = entry.path().is_dir();
@@ -57,6 +58,19 @@ impl Files for DiskFiles {
             }
         }
         Ok(entries)
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(or_current(path))
+    }
+}
+
+/// The empty path is the current folder.
+fn or_current(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
     }
 }
 
@@ -94,6 +108,11 @@ impl Files for MemoryFiles {
             }
         }
         Ok(entries.into_iter().collect())
+    }
+
+    /// There are no links.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
     }
 }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::config::node::{Key, Kind, Node};
+use crate::config::quantity::in_two_parts;
 use crate::config::reader::{Reader, Word, listed};
 use crate::config::{SchemaSource, Spanned, Text};
 use crate::diag::catalogue::config as codes;
@@ -160,7 +161,13 @@ impl<'r, 'a> Keys<'r, 'a> {
             };
             let bare: String = digits.replace(['_', ','], "");
             let is_bare = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
-            let help = if is_bare && !is_number && !text.is_expanded() {
+            let help = if is_number {
+                let bound = match T::try_from(1 << 32) {
+                    Ok(_) => u64::MAX,
+                    Err(_) => u64::from(u32::MAX),
+                };
+                format!("write `{bound}` or less")
+            } else if is_bare && !text.is_expanded() {
                 format!("write `{bare}`")
             } else {
                 "write digits alone, such as `100`".to_owned()
@@ -360,27 +367,5 @@ impl<'r, 'a> Keys<'r, 'a> {
             };
             self.reader.findings.push(finding.help(help));
         }
-    }
-}
-
-/// What is wrong with the quantity `text`, and the repair.
-fn in_two_parts(text: &Text, error: QuantityError) -> (String, String) {
-    match error {
-        QuantityError::MissingUnit(repaired) => (
-            format!("`{text}` has no unit"),
-            format!("did you mean `{repaired}`?"),
-        ),
-        QuantityError::UnknownUnit { unit, what, units } => (
-            format!("`{unit}` is not a unit of {what}"),
-            format!("write {units}"),
-        ),
-        QuantityError::NotANumber { what, example, .. } => (
-            format!("`{text}` is not {what}"),
-            format!("write {example}"),
-        ),
-        QuantityError::TooLarge(_) => (
-            format!("`{text}` is too large"),
-            "write less, or leave the key out for the default".to_owned(),
-        ),
     }
 }

@@ -11,6 +11,7 @@ mod keys;
 mod lower;
 mod model;
 mod node;
+mod quantity;
 mod read;
 mod reader;
 mod scalar;

@@ -11,6 +11,8 @@ pub(super) struct Node {
     pub(super) kind: Kind,
     /// How many nodes it is made of, itself included.
     pub(super) size: usize,
+    /// How many levels stand below it.
+    pub(super) height: usize,
 }
 
 /// What a node is.
@@ -56,6 +58,15 @@ pub(super) enum Style {
 }
 
 impl Node {
+    pub(super) fn new(span: Span, kind: Kind, size: usize, height: usize) -> Self {
+        Self {
+            span,
+            kind,
+            size,
+            height,
+        }
+    }
+
     /// What it is, with its article.
     pub(super) fn noun(&self) -> &'static str {
         match &self.kind {

@@ -1,6 +1,6 @@
 //! The files of a configuration: the main one, what it includes, and what those name.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Component, Path, PathBuf};
 
 use crate::config::files::normalize;
@@ -93,25 +93,71 @@ fn start_of(source: SourceId) -> Span {
     }
 }
 
+/// Which file includes which, as far as it is known: what a wildcard finds again adds nothing.
+#[derive(Default)]
+struct Includes(BTreeMap<PathBuf, BTreeSet<PathBuf>>);
+
+impl Includes {
+    fn add(&mut self, from: &Path, to: &Path) {
+        let included = self.0.entry(from.to_owned()).or_default();
+        included.insert(to.to_owned());
+    }
+
+    /// Whether `from` is `to`, or includes it, directly or through others.
+    fn lead(&self, from: &Path, to: &Path) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut waiting = vec![from];
+        while let Some(path) = waiting.pop() {
+            if path == to {
+                return true;
+            }
+            if seen.insert(path) {
+                let included = self.0.get(path).into_iter().flatten();
+                waiting.extend(included.map(PathBuf::as_path));
+            }
+        }
+        false
+    }
+}
+
 impl Reader<'_> {
     fn all_files(&mut self, main: SourceId, config: &mut Config) {
         let mut seen = BTreeSet::from([self.here.clone()]);
         let mut waiting = VecDeque::from([(main, self.here.clone(), Rank::Main)]);
+        let mut includes = Includes::default();
         while let Some((id, name, rank)) = waiting.pop_front() {
             self.here = name;
             for pattern in self.lower_file(id, rank, config) {
                 for (path, shown) in self.included(&pattern) {
-                    if seen.len() >= INCLUDES_MAX || !seen.insert(path.clone()) {
+                    let named = !has_wildcard(&pattern);
+                    if named && includes.lead(&path, &self.here) {
+                        self.circular(&pattern, &path);
                         continue;
                     }
-                    let file = self.folder.join(&path);
-                    if let Some(text) = self.file(&file, pattern.span(), &shown) {
-                        let id = self.add_source(&file, text);
+                    let known = seen.len() >= INCLUDES_MAX || !seen.insert(path.clone());
+                    if named || !known {
+                        includes.add(&self.here, &path);
+                    }
+                    if known {
+                        continue;
+                    }
+                    if let Some(text) = self.file_inside(&path, pattern.span(), &shown) {
+                        let id = self.add_source(&self.folder.join(&path), text);
                         waiting.push_back((id, path, Rank::Included));
                     }
                 }
             }
         }
+    }
+
+    fn circular(&mut self, pattern: &Text, path: &Path) {
+        let message = if path == self.here {
+            format!("`{pattern}` is this file itself")
+        } else {
+            format!("`{pattern}` includes this file, directly or through others")
+        };
+        let help = "remove it: all files are merged into one, and none has to include those that include it";
+        self.unusable(&codes::CIRCULAR_INCLUDE, pattern.span(), message, help);
     }
 
     /// Lowers one file; returns what it includes.
@@ -178,7 +224,7 @@ impl Reader<'_> {
         let Some(path) = self.inside(pattern) else {
             return Vec::new();
         };
-        if !pattern.as_str().contains(['*', '?']) {
+        if !has_wildcard(pattern) {
             return vec![(path, pattern.shown())];
         }
         let segments: Vec<String> = path
@@ -190,10 +236,10 @@ impl Reader<'_> {
             .collect();
         let mut found = BTreeSet::new();
         self.matching(PathBuf::new(), &segments, &mut found);
-        let own = normalize(&self.here);
-        found.retain(|path| Some(path) != own.as_ref());
+        let own = normalize(&self.here).is_some_and(|own| found.remove(&own));
         if found.is_empty() {
-            let message = format!("no file matches `{pattern}`");
+            let but = if own { " but this one" } else { "" };
+            let message = format!("no file{but} matches `{pattern}`");
             let finding = Diagnostic::new(&codes::INCLUDE_MATCHES_NOTHING, pattern.span(), message)
                 .help("patterns are taken from the folder of this file");
             self.findings.push(finding);
@@ -239,6 +285,10 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn has_wildcard(pattern: &Text) -> bool {
+    pattern.as_str().contains(['*', '?'])
 }
 
 /// Whether `name` is `pattern` with any text for `*` and any character for `?`.

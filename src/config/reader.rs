@@ -157,6 +157,24 @@ impl Reader<'_> {
         path
     }
 
+    /// The text of the file at `path` from the main file's folder, which has to stand in that folder, links followed.
+    pub(super) fn file_inside(&mut self, path: &Path, span: Span, shown: &str) -> Option<String> {
+        let file = self.folder.join(path);
+        let real = self.files.real_path(&file);
+        let folder = self.files.real_path(&self.folder);
+        if let (Ok(real), Ok(folder)) = (real, folder)
+            && !real.starts_with(folder)
+        {
+            let message =
+                format!("`{shown}` is a link that leads out of the folder of the configuration");
+            let finding = Diagnostic::new(&codes::OUTSIDE_FOLDER, span, message)
+                .help("put the file itself there, or a link to a file of that folder");
+            self.findings.push(finding);
+            return None;
+        }
+        self.file(&file, span, shown)
+    }
+
     /// The text of the file at `path`, which is named at `span` as `shown`.
     pub(super) fn file(&mut self, path: &Path, span: Span, shown: &str) -> Option<String> {
         let bytes = match self.files.read(path, FILE_BYTES_MAX) {

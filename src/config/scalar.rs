@@ -83,9 +83,12 @@ fn look_up(
     environment: &dyn Environment,
 ) -> Result<String, Box<Diagnostic>> {
     let malformed = || {
-        let message = "this begins like a variable of the environment and is none";
+        let message = match written.strip_suffix('}') {
+            Some(_) => "no variable of the environment can be called like this",
+            None => "`${` begins a variable of the environment, and no `}` ends it",
+        };
         Diagnostic::new(&codes::BAD_ENVIRONMENT_REFERENCE, span, message)
-            .help("write `${NAME}`, `${NAME:-default}` or `${NAME:?why it is needed}`; `$${` is a literal `${`")
+            .help("write `${NAME}`, `${NAME:-default}` or `${NAME:?why it is needed}`, with letters, digits and `_` in the name; `$${` is a literal `${`")
     };
     let inner = written
         .strip_prefix("${")

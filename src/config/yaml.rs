@@ -94,13 +94,12 @@ impl<'t> Loader<'t> {
             return Err(Box::new(too_deep(span)));
         }
         let (mut node, anchor) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, span),
+            Event::Alias(anchor) => return self.alias(anchor, span, depth),
             Event::Scalar(value, style, anchor, tag) => {
                 let style = self.tagged_style(style, tag.as_deref(), span);
                 let value = value.into_owned();
                 let kind = Kind::Scalar(Scalar { value, style });
-                let size = 1;
-                (Node { span, kind, size }, anchor)
+                (Node::new(span, kind, 1, 0), anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.untagged(tag.as_deref(), span);
@@ -124,15 +123,16 @@ impl<'t> Loader<'t> {
 
     fn list(&mut self, start: Span, depth: usize) -> Result<Node, Stop> {
         let mut items = Vec::new();
-        let mut size = 1;
+        let (mut size, mut height) = (1, 0);
         while let Some((event, range)) = self.next()? {
             if matches!(event, Event::SequenceEnd) {
                 let span = self.through(start, range);
                 let kind = Kind::List(items);
-                return Ok(Node { span, kind, size });
+                return Ok(Node::new(span, kind, size, height));
             }
             let item = self.node(event, range, depth + 1)?;
             size += item.size;
+            height = height.max(1 + item.height);
             items.push(item);
         }
         Err(Box::new(broken(start)))
@@ -141,13 +141,13 @@ impl<'t> Loader<'t> {
     fn map(&mut self, start: Span, depth: usize) -> Result<Node, Stop> {
         let mut entries = Entries::default();
         let mut merges = Vec::new();
-        let mut size = 1;
+        let (mut size, mut height) = (1, 0);
         while let Some((event, range)) = self.next()? {
             if matches!(event, Event::MappingEnd) {
                 let span = self.through(start, range);
                 self.merge(&mut entries, merges);
                 let kind = Kind::Map(entries.list);
-                return Ok(Node { span, kind, size });
+                return Ok(Node::new(span, kind, size, height));
             }
             let is_plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, ..));
             let key = self.node(event, range, depth + 1)?;
@@ -156,6 +156,7 @@ impl<'t> Loader<'t> {
             };
             let value = self.node(event, range, depth + 1)?;
             size += value.size;
+            height = height.max(1 + value.height);
             let Kind::Scalar(scalar) = key.kind else {
                 let message = format!("{} cannot be a key", key.noun());
                 let finding = Diagnostic::new(&codes::BAD_KEY, key.span, message)
@@ -200,13 +201,16 @@ impl<'t> Loader<'t> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
+    fn alias(&mut self, anchor: usize, span: Span, depth: usize) -> Result<Node, Stop> {
         let Some(node) = self.anchors.get(&anchor) else {
             let message = "this alias stands within what it names";
             return Err(Box::new(
                 Diagnostic::new(&codes::TOO_COMPLEX, span, message).help("write out what is meant"),
             ));
         };
+        if depth + node.height > DEPTH_MAX {
+            return Err(Box::new(too_deep(span)));
+        }
         self.copied += node.size;
         if self.copied > COPIED_NODES_MAX {
             let message = format!("aliases make more than {COPIED_NODES_MAX} copies in all");

@@ -10,7 +10,7 @@ mod suggest;
 
 pub use catalogue::{Code, Severity};
 pub use source::{LineColumn, Source, SourceId, Sources, Span};
-pub use suggest::nearest;
+pub use suggest::{closest, nearest};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]

@@ -601,3 +601,106 @@ fn two_thousand_lines_have_a_plan() {
     assert_eq!(told, "");
     assert!(outcome.plan.is_some());
 }
+
+#[test]
+fn one_slip_is_one_finding() {
+    let file = |auth: &str, limits: &str, taken: &str, room: &str| {
+        format!(
+            r#"
+version: 1
+auth: {{guest: {{anonymous: {{}}}}, guest2: {{anonymous: {{}}}}}}
+rate_limits: {{slow: {{rate: 1/s, per: user}}}}
+messages: {{line: {{schema: true, to: room}}}}
+rooms: {{"room:{{id}}": {{may_join: "true", messages: [{taken}]}}}}
+endpoints:
+  /a: {{auth: guest, rooms: ["{room}"], rate_limit: {{messages: [{limits}]}}}}
+  /b: {{auth: {auth}, rooms: ["room:{{id}}"]}}
+"#
+        )
+    };
+    for (text, code) in [
+        (
+            file("guest3", "slow", "line", "room:{id}"),
+            "plan/unknown-auth-mode",
+        ),
+        (
+            file("visitor", "slow", "line", "room:{id}"),
+            "plan/unknown-auth-mode",
+        ),
+        (
+            file("guest2", "chatty", "line", "room:{id}"),
+            "plan/unknown-rate-limit",
+        ),
+        (
+            file("guest2", "slow", "message", "room:{id}"),
+            "plan/unknown-message",
+        ),
+        (
+            file("guest2", "slow", "line", "desk:{id}"),
+            "plan/unknown-room",
+        ),
+    ] {
+        let (outcome, told) = planned(&text);
+        let codes: Vec<_> = outcome
+            .findings
+            .iter()
+            .map(|finding| finding.code.slug)
+            .collect();
+        assert_eq!(codes, [code], "{told}");
+    }
+    let (_, told) = planned(&file("guest2", "", "line", "room:{id}"));
+    assert!(
+        told.contains("plan/unused: nothing uses the rate limit `slow`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let file = |messages: &str, rooms: &str, endpoints: &str| {
+        format!(
+            "version: 1\nauth: {{guest: {{anonymous: {{}}}}}}\nmessages:\n  {messages}\nrooms: {rooms}\nendpoints: {endpoints}\n"
+        )
+    };
+    let line = "line: {schema: true, to: room, max_size: 64KiB}";
+    let large = "line: {schema: true, to: room, max_size: 65KiB}";
+    let kept = "line: {schema: true, to: room, history: true}";
+    let rooms = r#"{a: {may_join: "true", messages: [line]}, b: {may_join: "true", messages: [line], history: {}}}"#;
+    let over = r#"{a: {may_join: "true", messages: {line: {history: true, max_size: 1MiB}}}}"#;
+    let plain = "{/ws: {auth: guest, rooms: [a, b]}}";
+    let wide = "{/ws: {auth: guest, rooms: [a, b]}, /w: {auth: guest, rooms: [a], limits: {message_size: 65KiB}}}";
+    let only_a = "{/ws: {auth: guest, rooms: [a]}}";
+    let deep = "{/ws: {auth: guest, rooms: [a, b], limits: {depth: 128}}}";
+    for (text, told_of) in [
+        (file(line, rooms, plain), vec![]),
+        (file(large, rooms, plain), vec!["4:44 plan/no-effect"]),
+        (file(large, rooms, wide), vec![]),
+        (file(kept, rooms, plain), vec![]),
+        (
+            file(kept, &rooms.replace(", history: {}", ""), plain),
+            vec!["4:43 plan/no-effect"],
+        ),
+        (
+            file(
+                kept,
+                &rooms.replace("history: {}", "inbox: {owner: \"'x'\"}"),
+                plain,
+            ),
+            vec![],
+        ),
+        (
+            file(line, over, only_a),
+            vec!["5:58 plan/no-effect", "5:74 plan/no-effect"],
+        ),
+        (file(line, rooms, deep), vec!["6:63 plan/no-effect"]),
+        (file(line, rooms, "{}"), vec!["1:1 plan/no-endpoint"]),
+    ] {
+        let (outcome, told) = planned(&text);
+        let places: Vec<&str> = told
+            .lines()
+            .map(|line| line.split(": ").next().unwrap_or_default())
+            .collect();
+        assert_eq!(places, told_of, "{text}\n{told}");
+        assert!(outcome.plan.is_some(), "{told}");
+    }
+}

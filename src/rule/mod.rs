@@ -223,7 +223,8 @@ impl Rule {
             let whole = text.len() - text.trim_start().len()..text.trim_end().len();
             let message = format!("a rule answers yes or no, and this is {kind}");
             return Err(vec![
-                Problem::new(&NOT_A_CONDITION, whole, message).help("compare it with something"),
+                Problem::new(&NOT_A_CONDITION, whole, message)
+                    .help("compare it with something, as in `user.id == '7'`"),
             ]);
         }
         Ok(Self {

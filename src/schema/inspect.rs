@@ -43,11 +43,11 @@ impl Inspection<'_> {
     fn document(&mut self, root: &Value, uri: &str, name: Option<&str>) {
         let from = self.problems.len();
         if Draft::Draft202012.detect(root) == Draft::Unknown {
-            let dialect = &root["$schema"];
+            let dialect = root["$schema"].as_str().unwrap_or_default();
             let problem = SchemaProblem::new(
                 &codes::UNKNOWN_DIALECT,
                 "/$schema",
-                format!("{dialect} is not a dialect of JSON Schema that is known here"),
+                format!("`{dialect}` is not a dialect of JSON Schema that is known here"),
             );
             self.problems.push(problem.help(
                 "leave `$schema` out for draft 2020-12, or name draft 4, 6, 7, 2019-09 or 2020-12",

@@ -4,6 +4,7 @@
 //! reads a file or a socket. [`Schema::compile`] reports all that makes a schema unusable, [`advise`] what is probably not meant.
 
 mod advice;
+mod cycle;
 mod document;
 mod inspect;
 mod walk;
@@ -74,6 +75,9 @@ impl Schema {
         documents: &Documents,
     ) -> Result<Self, Vec<SchemaProblem>> {
         let mut problems = inspect::problems(&value, base, documents);
+        if problems.is_empty() {
+            problems = cycle::problems(&value, base, documents);
+        }
         if !problems.is_empty() {
             add_metaschema_problems(&value, &mut problems);
             return Err(problems);

@@ -283,7 +283,7 @@ fn problems_name_place_and_repair() {
         (
             json!({"$schema": "https://example.com/mine"}),
             vec![
-                "schema/unknown-dialect #/$schema \"https://example.com/mine\" is not a dialect of JSON Schema that is known here / leave `$schema` out for draft 2020-12, or name draft 4, 6, 7, 2019-09 or 2020-12",
+                "schema/unknown-dialect #/$schema `https://example.com/mine` is not a dialect of JSON Schema that is known here / leave `$schema` out for draft 2020-12, or name draft 4, 6, 7, 2019-09 or 2020-12",
             ],
         ),
         (

@@ -99,6 +99,43 @@ fn yaml_blocks_are_yaml_and_say_what_they_are() {
     }
 }
 
+/// What the reader asks for (`keys.count("depth")`) stands in the reference.
+#[test]
+fn every_key_is_documented() {
+    let reference = fs::read_to_string(root().join("docs/configuration.md"));
+    let reference = reference.expect("the reference is readable");
+    let no_word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let words: BTreeSet<&str> = reference.split(no_word).collect();
+    let mut keys = BTreeSet::new();
+    for entry in fs::read_dir(root().join("src/config/lower")).expect("the folder is readable") {
+        let path = entry.expect("the entry is readable").path();
+        let text = fs::read_to_string(&path).expect("the source is readable");
+        let calls = text
+            .split("keys\n")
+            .flat_map(|part| part.split("keys."))
+            .skip(1);
+        for call in calls {
+            let (method, rest) = call.split_once('(').unwrap_or_default();
+            let method = method.trim_start().trim_start_matches('.');
+            let argument = rest.trim_start().strip_prefix('"');
+            if let Some((key, _)) = argument.and_then(|argument| argument.split_once('"'))
+                && !method.contains(no_word)
+            {
+                keys.insert(key.to_owned());
+            }
+        }
+    }
+    assert!(keys.len() > 90, "{} keys are too few: {keys:?}", keys.len());
+    let missing: Vec<&String> = keys
+        .iter()
+        .filter(|key| !words.contains(key.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:?}"
+    );
+}
+
 #[test]
 fn json_blocks_hold_one_object_a_line() {
     for block in blocks().filter(|block| block.info == "json") {

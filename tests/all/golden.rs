@@ -1,12 +1,12 @@
 //! Every code of the catalogue has a folder in `tests/golden/diagnostics`, with a configuration that provokes it and the exact
-//! report. `UPDATE_GOLDEN=1` writes the reports anew.
+//! report. `UPDATE_GOLDEN=1` writes the reports anew, and docs/diagnostics.md.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use trunkline::config::{DiskFiles, Entry, Files, read};
-use trunkline::diag::catalogue;
 use trunkline::diag::render::{Colours, human, sort};
+use trunkline::diag::{Severity, catalogue};
 use trunkline::plan::build;
 
 /// The files of a folder under the names that they have in it, so that reports do not depend on where it stands. `NAME.size`
@@ -25,6 +25,10 @@ impl Files for Folder {
 
     fn list(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
         DiskFiles.list(&self.0.join(path))
+    }
+
+    fn real_path(&self, path: &Path) -> std::io::Result<PathBuf> {
+        DiskFiles.real_path(&self.0.join(path))
     }
 }
 
@@ -74,6 +78,49 @@ fn reports_are_as_they_were_agreed() {
         assert!(!found.contains("a-test-secret"), "{}", folder.display());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_list_of_codes_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md");
+    let mut page = "# Diagnostics
+
+What `trunkline check` can find, section by section; `trunkline explain CODE` prints the same on a terminal. A file with errors is not
+served; one with warnings is, and is probably not what was meant. Codes keep their names and their meaning.
+"
+    .to_owned();
+    let mut section = "";
+    for code in catalogue::all() {
+        let (of, _) = code.slug.split_once('/').expect("a section");
+        if of != section {
+            section = of;
+            let title = match of {
+                "config" => "what is written",
+                "schema" => "JSON Schemas",
+                "rule" => "rules, expressions and templates",
+                "plan" => "what the file means",
+                other => panic!("say what `{other}/…` is about"),
+            };
+            page += &format!("\n## `{of}/…`: {title}\n");
+        }
+        let severity = match code.severity {
+            Severity::Error => "Error",
+            Severity::Warning => "Warning",
+        };
+        let explanation = code.explanation.trim_end();
+        page += &format!(
+            "\n### `{}`\n\n**{severity}**: {}.\n\n{explanation}\n",
+            code.slug, code.summary
+        );
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &page).expect("it is written");
+    }
+    let agreed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        agreed == page,
+        "docs/diagnostics.md is not what the catalogue says: run this test with UPDATE_GOLDEN=1"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
-use trunkline::config::{Config, MayJoin, MemoryFiles, Read, Route, Schema, read};
+use trunkline::config::{Config, DiskFiles, MayJoin, MemoryFiles, Read, Route, Schema, read};
 use trunkline::diag::render::{Colours, human, json};
 
 const GOOD: &str = include_str!("../golden/whole.yaml");
@@ -165,12 +165,20 @@ fn a_bomb_is_defused() {
             .any(|finding| finding.code.slug == "config/too-complex")
     );
     let deep = format!("version: 1\nmessages: {}", "[".repeat(100_000));
-    assert!(
-        read_text(&deep)
-            .findings
-            .iter()
-            .any(|finding| finding.code.slug == "config/too-complex")
-    );
+    let mut deep_by_aliases = "version: 1\na0: &a0 x\n".to_owned();
+    for level in 1..50 {
+        let (open, close) = ("[".repeat(40), "]".repeat(40));
+        let before = level - 1;
+        deep_by_aliases.push_str(&format!("a{level}: &a{level} {open}*a{before}{close}\n"));
+    }
+    for text in [deep, deep_by_aliases] {
+        assert!(
+            read_text(&text)
+                .findings
+                .iter()
+                .any(|finding| finding.code.slug == "config/too-complex")
+        );
+    }
 }
 
 /// What is found, as `file:line:column code`.
@@ -276,12 +284,97 @@ fn includes_are_merged_and_stay_inside() {
         found(&files),
         [
             "conf/channels.yaml:2:43 config/outside-folder",
+            "conf/rooms/a.yaml:1:11 config/circular-include",
             "conf/schemas/sub/z.yaml:2:13 config/unreadable-file",
             "conf/rooms/b.yaml:1:59 config/defined-twice",
             "conf/deep/er/still/m.yaml:1:82 config/unreadable-file",
             "conf/deep/m.yaml:1:10 config/bad-version",
         ]
     );
+}
+
+#[test]
+fn includes_that_lead_in_a_circle_are_found() {
+    let files = [
+        (
+            "channels.yaml",
+            "version: 1\ninclude: [\"*.yaml\", a.yaml]\n",
+        ),
+        ("a.yaml", "include: [b.yaml, \"?.yaml\"]\n"),
+        ("b.yaml", "include: [c.yaml, \"?.yaml\"]\n"),
+        ("c.yaml", "include: [a.yaml, c.yaml, d.yaml]\n"),
+        ("d.yaml", "include: [channels.yaml]\n"),
+    ];
+    assert_eq!(
+        found(&files),
+        [
+            "conf/c.yaml:1:11 config/circular-include",
+            "conf/c.yaml:1:19 config/circular-include",
+            "conf/d.yaml:1:11 config/circular-include",
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn links_do_not_lead_out_of_the_folder() {
+    use std::os::unix::fs::symlink;
+
+    let outside = tempfile::tempdir().expect("a temporary folder");
+    let file = |path: &str, text: &str| {
+        std::fs::write(outside.path().join(path), text).expect("it is written");
+    };
+    let inside = outside.path().join("inside");
+    std::fs::create_dir_all(inside.join("schemas")).expect("it is made");
+    file("out.json", "{\"type\": \"string\"}");
+    file("out.yaml", "description: elsewhere\n");
+    file("secret", "a-secret-of-at-least-32-bytes-in-a-file");
+    file("inside/schemas/in.json", "{\"$ref\": \"out.json\"}");
+    file(
+        "inside/channels.yaml",
+        "version: 1\ninclude: [l*.yaml]\nmessages:\n  a: {to: room, schema: schemas/near.json}\n  \
+         b: {to: room, schema: elsewhere/out.json}\nauth:\n  \
+         m: {jwt: {algorithms: [HS256], secret_file: secret}}\n",
+    );
+    for (target, link) in [
+        ("../out.yaml", "link.yaml"),
+        ("..", "elsewhere"),
+        ("../secret", "secret"),
+        ("in.json", "schemas/near.json"),
+        ("../../out.json", "schemas/out.json"),
+    ] {
+        symlink(target, inside.join(link)).expect("it is linked");
+    }
+    // The folder may itself be reached by a link.
+    symlink("inside", outside.path().join("link")).expect("it is linked");
+    for folder in ["inside", "link"] {
+        let path = outside.path().join(folder).join("channels.yaml");
+        let read = read(&path, &DiskFiles, &environment()).expect("it is there");
+        let told: Vec<_> = read
+            .findings
+            .iter()
+            .map(|finding| {
+                let place = read
+                    .sources
+                    .line_column(finding.span.source, finding.span.start);
+                let (code, message) = (finding.code.slug, &finding.message);
+                format!("{}:{} {code} {message}", place.line, place.column)
+            })
+            .collect();
+        let out = |place: &str, path: &str| {
+            format!(
+                "{place} config/outside-folder `{path}` is a link that leads out of the folder of the configuration"
+            )
+        };
+        assert_eq!(
+            told,
+            [
+                out("1:10", "out.json"),
+                out("5:25", "elsewhere/out.json"),
+                out("2:11", "link.yaml"),
+            ]
+        );
+    }
 }
 
 proptest! {

@@ -27,10 +27,11 @@ pub(super) enum Rank {
 
 /// Lowers the top of a file into `config`; returns what the file includes.
 pub(super) fn file(keys: &mut Keys<'_, '_>, rank: Rank, config: &mut Config) -> Vec<Text> {
-    version(keys, rank);
+    let version = version(keys, rank);
     let includes = keys.texts("include", "a path").unwrap_or_default();
     let description = keys.description();
     if rank == Rank::Main {
+        config.version = version;
         config.description = description;
     }
     if let Some(server) = keys.section("server", "`server`", server::server) {
@@ -65,7 +66,8 @@ pub(super) fn file(keys: &mut Keys<'_, '_>, rank: Rank, config: &mut Config) -> 
     includes
 }
 
-fn version(keys: &mut Keys<'_, '_>, rank: Rank) {
+/// Where the version is said.
+fn version(keys: &mut Keys<'_, '_>, rank: Rank) -> Option<Span> {
     let first = keys.first().map(|key| key.span);
     let Some((span, node)) = keys.entry("version") else {
         if rank == Rank::Main {
@@ -74,11 +76,9 @@ fn version(keys: &mut Keys<'_, '_>, rank: Rank) {
                 .help("begin it with `version: 1`");
             keys.reader.findings.push(finding);
         }
-        return;
+        return None;
     };
-    let Some(text) = keys.reader.text(node, "the version of the language") else {
-        return;
-    };
+    let text = keys.reader.text(node, "the version of the language")?;
     if text.as_str() != "1" {
         let message = format!("there is no version `{text}` of the language");
         let finding =
@@ -90,6 +90,7 @@ fn version(keys: &mut Keys<'_, '_>, rank: Rank) {
             .help("move it to the top of the file");
         keys.reader.findings.push(finding);
     }
+    Some(span)
 }
 
 impl Reader<'_> {
@@ -120,7 +121,10 @@ impl Reader<'_> {
         let finding = Diagnostic::new(&codes::DEFINED_TWICE, name.span, message)
             .label("again here")
             .also(first, "first here")
-            .help("keep one of them, or rename one");
+            .help(match kind {
+                "section" => "keep one of them: this section stands in one file as a whole",
+                _ => "keep one of them, or rename one",
+            });
         self.findings.push(finding);
     }
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Document, Spanned, Text};
+use crate::diag::Span;
 use crate::vocab::{Rate, Secret};
 
 pub use auth::{
@@ -41,6 +42,8 @@ pub use server::{
 pub struct Config {
     /// The main file's folder: relative paths were resolved, and schemas may not leave it.
     pub folder: PathBuf,
+    /// `version`, where the main file says it.
+    pub version: Option<Span>,
     /// `description`: what this system is.
     pub description: Option<Text>,
     /// `server`: where and how much.

@@ -74,8 +74,8 @@ pub static UNAVAILABLE_HERE: Code = Code {
     summary: "a rule names something that does not exist where it stands",
     explanation: "\
 Each key sees only what exists at its moment. `params` and `room` belong to a room, so a rule about a connection has none;
-`data` belongs to a message, so `may_join` has none; `path` and `query` belong to an endpoint, so a rule of a message type that
-the HTTP API may send as well has none. The help line lists what exists where this rule stands.",
+`data` belongs to a message, so `may_join` has none; `path` and `query` belong to an endpoint, so the rules of a room, and of a
+message type in a room, have none. The help line lists what exists where this rule stands.",
 };
 
 /// Values of kinds that do not go together.
@@ -127,6 +127,6 @@ pub static TOO_COMPLEX: Code = Code {
     summary: "a rule that is too long or too deep",
     explanation: "\
 Rules run for every message, so their cost is bounded: at most 4 KiB of text, 1000 words and signs, 32 brackets and 64
-operations inside each other, and no `all`, `exists`, `exists_one`, `filter` or `map` inside the body of another. Let the
-application decide what needs more, with `may_join: {http: …}` or a webhook.",
+operations inside each other, and no `all`, `exists`, `exists_one`, `filter` or `map` inside the body of another. What needs
+more is for the application to decide when it issues a token: put the answer into a claim.",
 };

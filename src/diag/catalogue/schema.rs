@@ -59,6 +59,31 @@ to the network, so that the same files always mean the same thing.
 A schema with an absolute `$id` resolves its references against that: leave `$id` out, or make it the file's own path.",
 };
 
+/// References that never come to an end.
+pub static CIRCULAR_REFERENCE: Code = Code {
+    slug: "schema/circular-reference",
+    severity: Severity::Error,
+    summary: "a schema refers to itself and says nothing on the way",
+    explanation: "\
+Following `$ref`, `allOf`, `anyOf`, `oneOf`, `not` and `if` from this schema leads back to it while the value that is looked at stays
+the same, so no answer is ever reached. Below `properties` or `items` a schema may refer to itself: there the data gets smaller.
+
+    $defs:
+      comment: {type: object, properties: {text: {type: string}, replies: {type: array, items: {$ref: \"#/$defs/comment\"}}}}",
+};
+
+/// A way through schemas that is too long.
+pub static TOO_COMPLEX: Code = Code {
+    slug: "schema/too-complex",
+    severity: Severity::Error,
+    summary: "too many schemas are asked about one value",
+    explanation: "\
+A `$ref` to a schema that is itself a `$ref`, an `allOf` within an `allOf`: each is a step that validation takes without going down in
+the data. At each level of the data there may be 12 of them, so that no message exhausts the server's stack.
+
+Refer to the last schema directly, or put what the steps say into fewer schemas.",
+};
+
 /// A `$schema` that is not known.
 pub static UNKNOWN_DIALECT: Code = Code {
     slug: "schema/unknown-dialect",
@@ -126,6 +151,8 @@ pub static ALL: &[&Code] = &[
     &UNKNOWN_TYPE,
     &BAD_PATTERN,
     &UNRESOLVED_REFERENCE,
+    &CIRCULAR_REFERENCE,
+    &TOO_COMPLEX,
     &UNKNOWN_DIALECT,
     &UNKNOWN_FORMAT,
     &UNKNOWN_KEYWORD,

@@ -17,8 +17,10 @@ use crate::vocab::ByteSize;
 
 const CONNECTIONS_PER_USER: usize = 20;
 const ROOMS_PER_CONNECTION: usize = 100;
-const MESSAGE_SIZE: ByteSize = ByteSize::from_bytes(64 << 10);
+pub(super) const MESSAGE_SIZE: ByteSize = ByteSize::from_bytes(64 << 10);
 const DEPTH: usize = 32;
+/// What reading JSON can go down to (`protocol` has the same bound).
+const DEPTH_MAX: usize = 127;
 const FRAGMENTS: usize = 1024;
 const QUEUE_BYTES: ByteSize = ByteSize::from_bytes(1 << 20);
 const QUEUE_FRAMES: usize = 4096;
@@ -96,7 +98,7 @@ impl Lowering<'_> {
         }
         for (event, webhook) in &endpoint.webhooks {
             self.webhook_names.cite(webhook, &mut self.findings);
-            let instead = "let the application ask the HTTP API who is connected";
+            let instead = "let the application join a room with `presence` as a client: it hears who comes and goes";
             self.unsupported(event.span, "`webhooks`", instead);
         }
     }
@@ -203,7 +205,6 @@ impl Lowering<'_> {
     }
 
     fn unknown_room(&mut self, name: &Text) {
-        self.room_names.suspect(name.as_str());
         let message = format!("`{name}` is not a room pattern of this file");
         let mut patterns = self.rooms.patterns.iter().flatten();
         let instance = patterns.find(|pattern| pattern.matches(name.as_str()).is_some());
@@ -239,8 +240,11 @@ impl Lowering<'_> {
                 format!("declare it under `rooms`; there are {}", all.join(", "))
             }
         };
-        if let Some(meant) = meant {
-            self.room_names.index(&meant);
+        match meant {
+            Some(meant) => {
+                self.room_names.index(&meant);
+            }
+            None => self.room_names.suspect(name.as_str()),
         }
         let diagnostic = Diagnostic::new(&codes::UNKNOWN_ROOM, name.span(), message);
         self.find(diagnostic.help(help));
@@ -302,6 +306,13 @@ impl Lowering<'_> {
                 .strikes
                 .map(|strikes| self.above_zero(Some(strikes), strikes.value, "strikes")),
         };
+        if let Some(depth) = written.depth.filter(|depth| depth.value > DEPTH_MAX) {
+            let message =
+                format!("`depth` has no effect above {DEPTH_MAX}: deeper data is never taken");
+            let help = format!("write `depth: {DEPTH_MAX}` or less");
+            let diagnostic = Diagnostic::new(&codes::NO_EFFECT, depth.span, message);
+            self.find(diagnostic.help(help));
+        }
         if limits.queue_bytes < limits.message_size && !limits.queue_bytes.is_empty() {
             let at = written.queue_bytes.or(written.message_size);
             if let Some(Spanned { span, .. }) = at {

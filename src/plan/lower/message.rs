@@ -195,7 +195,7 @@ impl Lowering<'_> {
             }
             config::Route::Webhook(name) => {
                 self.webhook_names.cite(name, &mut self.findings);
-                let instead = "let the application read the room over the HTTP API and publish its answer there";
+                let instead = "let the application join the room as a client, and publish its answer over the HTTP API";
                 self.unsupported(to.span, "`to: {webhook: …}`", instead);
                 None
             }

@@ -6,6 +6,7 @@
 mod auth;
 mod endpoint;
 mod frame;
+mod idle;
 mod known;
 mod limit;
 mod message;
@@ -95,6 +96,9 @@ struct Lowering<'a> {
 
 /// What can be bounded.
 trait Amount: Copy {
+    /// What zero comes to.
+    const AT_ZERO: &'static str = "nothing could ever pass";
+
     fn is_zero(&self) -> bool;
 }
 
@@ -111,6 +115,8 @@ impl Amount for u32 {
 }
 
 impl Amount for Duration {
+    const AT_ZERO: &'static str = "the time is always over";
+
     fn is_zero(&self) -> bool {
         Duration::is_zero(self)
     }
@@ -182,8 +188,14 @@ impl<'a> Lowering<'a> {
         let endpoints = self.endpoints(&auth, &rooms);
         self.webhooks();
         if self.complete {
-            self.unreachable();
-            self.unused();
+            if self.config.endpoints.is_empty() {
+                self.no_endpoint();
+            } else {
+                self.slips();
+                self.unreachable();
+                self.unused();
+                self.idle_rules();
+            }
         }
         Some(Plan {
             server: server?,
@@ -215,8 +227,8 @@ impl<'a> Lowering<'a> {
         if let Some(written) = written
             && written.value.is_zero()
         {
-            let message = format!("`{key}` is zero, so nothing could ever pass");
-            let help = "write what is allowed at most, or leave the key out for the default";
+            let message = format!("`{key}` is zero, so {}", T::AT_ZERO);
+            let help = "write more, or leave the key out for the default";
             self.find(Diagnostic::new(&codes::ZERO_LIMIT, written.span, message).help(help));
         }
         written.map_or(default, |written| written.value)

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Spanned, Text};
+use crate::config::{SentBy, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, closest, nearest};
 use crate::plan::lower::{Lowering, finding};
 use crate::vocab::{Pattern, Segment};
 
@@ -17,6 +17,8 @@ pub(super) struct Names<'a> {
     entries: Vec<&'a Spanned<String>>,
     by_name: HashMap<&'a str, usize>,
     used: Vec<bool>,
+    /// What was cited and is not declared.
+    slips: Vec<String>,
 }
 
 impl<'a> Names<'a> {
@@ -38,6 +40,7 @@ impl<'a> Names<'a> {
             what,
             unknown,
             used: vec![false; entries.len()],
+            slips: Vec::new(),
             entries,
             by_name,
         }
@@ -62,10 +65,28 @@ impl<'a> Names<'a> {
         index
     }
 
-    /// Takes the name that `name` is probably a slip of for used: one slip, one finding.
+    /// Notes that `name` is cited and not declared.
     pub(super) fn suspect(&mut self, name: &str) {
-        if let Some(close) = nearest(name, self.all()) {
-            self.index(close);
+        if !self.slips.iter().any(|slip| slip == name) {
+            self.slips.push(name.to_owned());
+        }
+    }
+
+    /// Takes for used what the names that are not declared were probably meant to be: one slip, one finding. That is a close name
+    /// that nothing else cites; where all close ones are cited it was one of them; and where none is close, whatever is left.
+    fn settle(&mut self) {
+        for slip in std::mem::take(&mut self.slips) {
+            let entries = self.entries.iter().zip(&self.used);
+            let unused: Vec<&str> = entries
+                .filter(|(_, used)| !**used)
+                .map(|(name, _)| name.value.as_str())
+                .collect();
+            let close = nearest(&slip, unused.iter().copied());
+            let cited = nearest(&slip, self.all()).is_some();
+            let rest = closest(&slip, unused).filter(|_| !cited);
+            if let Some(meant) = close.or(rest) {
+                self.index(meant);
+            }
         }
     }
 
@@ -182,6 +203,11 @@ impl Lowering<'_> {
     ) -> Vec<Option<Pattern>> {
         let mut patterns = Vec::with_capacity(written.len());
         for name in written {
+            // Reading has found that already.
+            if name.value.contains("${") {
+                patterns.push(None);
+                continue;
+            }
             let parsed = parse(&name.value).map_err(|error| {
                 let message = format!("`{}` is not a pattern: {error}", name.value);
                 let slash = format!("/{}", name.value);
@@ -232,6 +258,26 @@ impl Lowering<'_> {
                 self.find(finding);
             }
         }
+    }
+
+    /// Decides what the names that are cited and not declared were meant to be, when all citations are known.
+    pub(super) fn slips(&mut self) {
+        for (room, endpoints) in self.reach.endpoints.iter().enumerate() {
+            if !endpoints.is_empty() {
+                self.room_names.used[room] = true;
+            }
+        }
+        let api = self.config.server.api.is_some();
+        for (message, (_, declared)) in self.config.messages.iter().enumerate() {
+            let sent_by = declared.rules.sent_by.map(|by| by.value);
+            if api && sent_by.is_some_and(|by| by != SentBy::Client) {
+                self.message_names.used[message] = true;
+            }
+        }
+        self.auth_names.settle();
+        self.limit_names.settle();
+        self.message_names.settle();
+        self.room_names.settle();
     }
 
     /// Finds what is declared and cited nowhere.

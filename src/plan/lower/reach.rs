@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Endpoint, MessageUse, Protocol, SentBy, Spanned, Text};
+use crate::config::{Config, Endpoint, MessageUse, SentBy, Spanned};
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::name::Paths;
 use crate::plan::lower::shape::Shape;
@@ -161,16 +161,7 @@ impl Lowering<'_> {
 
     /// Whether a connection can send the type `name` to the room at `room`.
     fn sendable(&self, room: usize, name: &str) -> bool {
-        self.reach.endpoints[room].iter().any(|endpoint| {
-            let endpoint = &self.config.endpoints[*endpoint].1;
-            let is = |text: &Option<Text>| text.as_ref().is_some_and(|text| text.as_str() == name);
-            match endpoint.protocol.map(|protocol| protocol.value) {
-                Some(Protocol::Raw) => false,
-                Some(Protocol::Text) => is(&endpoint.text_message),
-                Some(Protocol::Json) | None => {
-                    endpoint.every_frame.is_none() || is(&endpoint.every_frame)
-                }
-            }
-        })
+        let mut endpoints = self.reach.endpoints[room].iter();
+        endpoints.any(|endpoint| self.has_frame_for(*endpoint, name))
     }
 }

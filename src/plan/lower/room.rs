@@ -78,8 +78,7 @@ impl Lowering<'_> {
     fn unsupported_room(&mut self, room: &config::Room) {
         for (event, webhook) in &room.webhooks {
             self.webhook_names.cite(webhook, &mut self.findings);
-            let instead =
-                "let the application read the room over the HTTP API, or join it as a client";
+            let instead = "let the application join the room as a client, which hears the same";
             self.unsupported(event.span, "`webhooks`", instead);
         }
         if let Some((name, _)) = room.audiences.first() {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::Text;
-use crate::diag::Diagnostic;
+use crate::diag::catalogue::rule as codes;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::lower::Lowering;
 use crate::rule::{Expression, Known, Problem, Rule, Template};
 
@@ -82,8 +83,26 @@ fn report<T: Clone>(
 fn diagnostic(problem: &Problem, text: &Text) -> Diagnostic {
     let span = text.span_of(problem.range.clone());
     let mut diagnostic = Diagnostic::new(problem.code, span, text.conceal(&problem.message));
-    diagnostic.help = problem.help.as_ref().map(|help| text.conceal(help));
+    let help = problem.help.as_ref().map(|help| text.conceal(help));
+    diagnostic.help = help.or_else(|| repair(problem.code).map(str::to_owned));
     diagnostic
+}
+
+/// What helps against any problem of a kind.
+fn repair(code: &'static Code) -> Option<&'static str> {
+    if *code == codes::ALWAYS_FAILS {
+        Some("correct this part: a rule that cannot be computed denies")
+    } else if *code == codes::BAD_PATTERN {
+        Some(
+            "`matches` takes one text that runs in linear time; join several by `&&`, `||` and `!`",
+        )
+    } else if *code == codes::TOO_COMPLEX {
+        Some(
+            "let the application decide what needs more, and put the answer into a claim of the token",
+        )
+    } else {
+        None
+    }
 }
 
 /// Names the text and what of `known` it can concern: names that do not occur in it cannot.

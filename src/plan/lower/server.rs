@@ -79,7 +79,7 @@ impl Lowering<'_> {
             self.unsupported(store.span, "`store: disk`", instead);
         }
         if let Some(console) = &server.console {
-            let instead = "read `/metrics` and the HTTP API's `/api/stats`";
+            let instead = "read `/metrics`";
             self.unsupported(console.span, "`console`", instead);
         }
     }
@@ -164,7 +164,12 @@ impl Lowering<'_> {
         let parsed = local.as_deref().unwrap_or(written).parse().ok();
         if parsed.is_none() {
             let port = written.rsplit(':').next().unwrap_or_default();
+            let host = written.strip_suffix(port).unwrap_or_default();
+            let named = host.contains(|c: char| c.is_ascii_alphabetic()) && !text.is_expanded();
             let help = match port.parse::<u16>() {
+                Ok(_) if named => format!(
+                    "names are not looked up here: write `127.0.0.1:{port}` for this machine alone, `0.0.0.0:{port}` for all, or one of this machine's addresses"
+                ),
                 Ok(_) if !text.is_expanded() => format!(
                     "write `127.0.0.1:{port}` for this machine alone, or `0.0.0.0:{port}` for all"
                 ),
@@ -221,7 +226,7 @@ impl Lowering<'_> {
             }
             if let Some((span, other)) = keys.iter().find(|(_, key)| key.secret.expose() == bytes) {
                 let message = format!(
-                    "the keys `{}` and `{}` are the same",
+                    "the keys `{}` and `{}` have the same secret",
                     other.name, name.value
                 );
                 let help = "give each its own secret: a request could not be told to be the one or the other";
@@ -327,8 +332,7 @@ impl Lowering<'_> {
     pub(super) fn webhooks(&mut self) {
         for (name, _) in &self.config.webhooks {
             let what = format!("the webhook `{}`", name.value);
-            let instead =
-                "let the application read over the HTTP API, or join the room as a client";
+            let instead = "let the application join the room as a client, which hears the same";
             self.unsupported(name.span, &what, instead);
         }
     }

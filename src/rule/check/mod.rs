@@ -240,10 +240,13 @@ impl Check<'_> {
                 Kind::Bool,
             );
         }
+        let before = self.problems.len();
         let ((one, kind), (two, other)) = (self.any(left), self.any(right));
+        // What is wrong has become null, and has been told.
+        let is_null = one.is_null() && self.problems.len() == before;
         let holds_null = matches!(&right.kind, tree::Kind::List(elements) if elements.iter().any(|element| matches!(element.kind, tree::Kind::Null)));
         match &other {
-            _ if one.is_null() || holds_null => {
+            _ if is_null || holds_null => {
                 self.problem(
                     &TYPE_MISMATCH,
                     range,

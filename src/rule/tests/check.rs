@@ -148,7 +148,7 @@ fn kinds_have_to_fit() {
         ),
         (
             "user.id",
-            "not-a-condition [user.id] a rule answers yes or no, and this is text / compare it with something",
+            "not-a-condition [user.id] a rule answers yes or no, and this is text / compare it with something, as in `user.id == '7'`",
         ),
         (
             "!user.id",
@@ -245,6 +245,10 @@ fn kinds_have_to_fit() {
         (
             "size(user.id, 1) == 1",
             "type-mismatch [size(user.id, 1)] `size` wants 1 argument, and has 2",
+        ),
+        (
+            "1 % 0 in [1]",
+            "always-fails [1 % 0] this can never be computed: `%` by zero",
         ),
         (
             "1 / 0 == 1",

@@ -33,10 +33,23 @@ pub static OUTSIDE_FOLDER: Code = Code {
     summary: "a path that leads out of the configuration's folder",
     explanation: "\
 Included files and schemas, and what schemas refer to, stand in the folder of the main file or below. A configuration can then be
-moved, reviewed and mounted as a whole, and a schema cannot read other files of the machine. Absolute paths and `..` above the
-folder are refused.
+moved, reviewed and mounted as a whole, and a schema cannot read other files of the machine. Absolute paths, `..` above the folder
+and links to files elsewhere are refused. Secrets (`secret_file`), sessions and pages may stand anywhere.
 
     schema: schemas/message.json",
+};
+
+/// Files that include each other.
+pub static CIRCULAR_INCLUDE: Code = Code {
+    slug: "config/circular-include",
+    severity: Severity::Error,
+    summary: "a file that includes itself",
+    explanation: "\
+`include` names further files to merge; one that names the file itself, or a file that includes it, directly or through others, says
+nothing. All files are merged into one configuration, so what one of them declares can be used in every other without an include.
+A pattern with `*` or `?` may match the file that holds it: it means the others.
+
+    include: [\"rooms/*.yaml\"]",
 };
 
 /// An `include` pattern that no file matches.

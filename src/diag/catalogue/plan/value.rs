@@ -60,6 +60,19 @@ The key is understood, and nothing that happens here ever asks it. It promises s
 hold: remove it, or change what makes it idle.",
 };
 
+/// Nobody can connect.
+pub static NO_ENDPOINT: Code = Code {
+    slug: "plan/no-endpoint",
+    severity: Severity::Warning,
+    summary: "the file declares no endpoint",
+    explanation: "\
+Clients connect to endpoints, the URL paths under `endpoints`. Without one, everything else in the file serves nobody; only `pages`
+are of use by themselves. What else is unused for want of an endpoint is not reported.
+
+    endpoints:
+      /ws: {auth: guest, rooms: [\"room:{room_id}\"]}",
+};
+
 /// Nothing could pass.
 pub static ZERO_LIMIT: Code = Code {
     slug: "plan/zero-limit",
@@ -102,7 +115,7 @@ pub static SHORT_API_KEY: Code = Code {
     severity: Severity::Warning,
     summary: "a key of the HTTP API is short",
     explanation: "\
-A key of the HTTP API can publish as anyone and disconnect everyone within its scopes. Use at least 16 random characters:
+Whoever has a key of the HTTP API can publish to every room that it may use. Use at least 16 random characters:
 
     openssl rand -base64 24",
 };
