@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::serve::harness::{API, Client, Server};
+use crate::serve::client::Client;
+use crate::serve::harness::{API, Server};
 
 const HISTORY: &str = r#"
 auth: {guest: {anonymous: {user_id: "{query.u}", username: "{query.u}"}}}
@@ -23,7 +24,9 @@ endpoints:
 
 async fn publish(server: &Server, room: &str, count: u64) {
     for _ in 0..count {
-        let answer = server.publish(&format!("rooms/{room}"), json!({"type": "line", "data": 0})).await;
+        let answer = server
+            .publish(&format!("rooms/{room}"), json!({"type": "line", "data": 0}))
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 }
@@ -33,14 +36,18 @@ async fn join(client: &mut Client, room: &str, since: Value) -> Value {
     if since != Value::Null {
         frame["since"] = since;
     }
-    client.ask(frame, json!({"type": "joined", "room": room})).await
+    client
+        .ask(frame, json!({"type": "joined", "room": room}))
+        .await
 }
 
 async fn expect_seqs(client: &mut Client, seqs: impl IntoIterator<Item = u64>) {
     for seq in seqs {
         client.expect(json!({"type": "line", "seq": seq})).await;
     }
-    client.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    client
+        .ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
 }
 
 #[tokio::test]
@@ -50,7 +57,11 @@ async fn since_gives_what_was_missed_or_says_that_there_is_a_gap() {
     let mut ann = server.join("/ws?u=ann").await;
     let epoch = join(&mut ann, "room:1", Value::Null).await["epoch"].clone();
     expect_seqs(&mut ann, []).await;
-    let other = if epoch == "00000000" { "00000001" } else { "00000000" };
+    let other = if epoch == "00000000" {
+        "00000001"
+    } else {
+        "00000000"
+    };
     // Five are kept: 4 to 8.
     let table = [
         (&epoch, 8, false, 9..=8),
@@ -62,24 +73,37 @@ async fn since_gives_what_was_missed_or_says_that_there_is_a_gap() {
         (&json!(other), 8, true, 9..=8),
     ];
     for (epoch, seq, gap, replayed) in table {
-        ann.ask(json!({"type": "leave", "room": "room:1"}), json!({"type": "left"})).await;
+        ann.ask(
+            json!({"type": "leave", "room": "room:1"}),
+            json!({"type": "left"}),
+        )
+        .await;
         join(&mut ann, "room:1", json!({"epoch": epoch, "seq": seq})).await;
         if gap {
-            let frame = ann.expect(json!({"type": "gap", "room": "room:1", "seq": 8})).await;
+            let frame = ann
+                .expect(json!({"type": "gap", "room": "room:1", "seq": 8}))
+                .await;
             assert_ne!(&frame["epoch"], other);
         }
         expect_seqs(&mut ann, replayed.clone()).await;
         // The same by the URL.
         let epoch = epoch.as_str().expect("a text");
-        let mut ben = server.join(&format!("/auto/1?u=ben&since=room:1@{epoch}-{seq}&since=other:1@{epoch}-1")).await;
+        let mut ben = server
+            .join(&format!(
+                "/auto/1?u=ben&since=room:1@{epoch}-{seq}&since=other:1@{epoch}-1"
+            ))
+            .await;
         if gap {
-            ben.expect(json!({"type": "gap", "room": "room:1", "seq": 8})).await;
+            ben.expect(json!({"type": "gap", "room": "room:1", "seq": 8}))
+                .await;
         }
         expect_seqs(&mut ben, replayed).await;
         ben.close().await;
     }
     for since in ["room:1", "room:1@xyz-1", "room:1@0000000-1", "@00000000-1"] {
-        let refused = server.refusal(&format!("/auto/1?u=ben&since={since}"), &[]).await;
+        let refused = server
+            .refusal(&format!("/auto/1?u=ben&since={since}"), &[])
+            .await;
         assert_eq!(refused.status, 400, "{since}");
     }
 }
@@ -89,9 +113,15 @@ async fn live_only_messages_leave_no_hole() {
     let server = Server::start(&format!("{API}{HISTORY}"));
     let mut ann = server.join("/ws?u=ann").await;
     let epoch = join(&mut ann, "room:1", Value::Null).await["epoch"].clone();
-    ann.ask(json!({"type": "line", "data": 1}), json!({"seq": 1})).await;
-    ann.ask(json!({"type": "live", "data": 1}), json!({"type": "live", "seq": "$absent"})).await;
-    ann.ask(json!({"type": "line", "data": 1}), json!({"seq": 2})).await;
+    ann.ask(json!({"type": "line", "data": 1}), json!({"seq": 1}))
+        .await;
+    ann.ask(
+        json!({"type": "live", "data": 1}),
+        json!({"type": "live", "seq": "$absent"}),
+    )
+    .await;
+    ann.ask(json!({"type": "line", "data": 1}), json!({"seq": 2}))
+        .await;
     let mut ben = server.join("/ws?u=ben").await;
     join(&mut ben, "room:1", json!({"epoch": epoch, "seq": 0})).await;
     expect_seqs(&mut ben, 1..=2).await;
@@ -117,7 +147,10 @@ async fn history_is_read_page_by_page() {
     let mut ann = server.join("/ws?u=ann").await;
     join(&mut ann, "room:1", Value::Null).await;
     let page = |seqs: &[u64], more: bool| {
-        let messages: Vec<Value> = seqs.iter().map(|seq| json!({"type": "line", "seq": seq, "room": "room:1"})).collect();
+        let messages: Vec<Value> = seqs
+            .iter()
+            .map(|seq| json!({"type": "line", "seq": seq, "room": "room:1"}))
+            .collect();
         json!({"type": "history", "room": "room:1", "messages": messages, "more": more})
     };
     let table = [
@@ -130,7 +163,8 @@ async fn history_is_read_page_by_page() {
         (json!({"limit": 0}), page(&[8], true)),
     ];
     for (mut query, expected) in table {
-        (query["type"], query["room"], query["id"]) = ("history".into(), "room:1".into(), "h".into());
+        (query["type"], query["room"], query["id"]) =
+            ("history".into(), "room:1".into(), "h".into());
         let answer = ann.ask(query, expected).await;
         assert_eq!(answer["id"], "h");
     }
@@ -146,16 +180,27 @@ async fn a_log_lives_to_its_age_and_a_forgotten_one_is_another() {
     server.advance(Duration::from_secs(1800));
     let mut ann = server.join("/ws?u=ann").await;
     let before = join(&mut ann, "room:1", Value::Null).await;
-    ann.ask(json!({"type": "history", "room": "room:1"}), json!({"messages": [{"seq": 3}]})).await;
-    ann.ask(json!({"type": "leave", "room": "room:1"}), json!({"type": "left"})).await;
+    ann.ask(
+        json!({"type": "history", "room": "room:1"}),
+        json!({"messages": [{"seq": 3}]}),
+    )
+    .await;
+    ann.ask(
+        json!({"type": "leave", "room": "room:1"}),
+        json!({"type": "left"}),
+    )
+    .await;
     server.advance(Duration::from_secs(1800));
-    server.until("the log is forgotten", |engine| engine.rooms() == 0).await;
+    server
+        .until("the log is forgotten", |engine| engine.rooms() == 0)
+        .await;
     assert_eq!(server.engine().stored_bytes(), 0);
     publish(&server, "room:1", 4).await;
     let since = json!({"epoch": before["epoch"], "seq": before["seq"]});
     let after = join(&mut ann, "room:1", since).await;
     assert_ne!(after["epoch"], before["epoch"]);
-    ann.expect(json!({"type": "gap", "epoch": after["epoch"], "seq": 4})).await;
+    ann.expect(json!({"type": "gap", "epoch": after["epoch"], "seq": 4}))
+        .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::serve::harness::{API, Client, Server};
+use crate::serve::client::Client;
+use crate::serve::harness::{API, Server};
 
 /// A server whose type `a` is limited twice a second, three at once.
 fn limited(limit: &str) -> Server {
@@ -22,7 +23,9 @@ endpoints:
 }
 
 async fn send(client: &mut Client, room: &str, data: Value) -> Value {
-    client.send(json!({"type": "a", "room": room, "id": "i", "data": data})).await;
+    client
+        .send(json!({"type": "a", "room": room, "id": "i", "data": data}))
+        .await;
     client.frame().await
 }
 
@@ -31,7 +34,11 @@ async fn passes(client: &mut Client, room: &str) -> bool {
     match answer["type"].as_str() {
         Some("ack") => true,
         _ => {
-            assert_eq!((&answer["code"], &answer["id"]), (&json!("rate_limited"), &json!("i")), "{answer}");
+            assert_eq!(
+                (&answer["code"], &answer["id"]),
+                (&json!("rate_limited"), &json!("i")),
+                "{answer}"
+            );
             false
         }
     }
@@ -47,7 +54,10 @@ async fn the_rate_is_exactly_the_declared_one() {
     let refused = send(&mut ann, "room:1", json!(1)).await;
     assert_eq!(refused["retry_after_ms"], 500, "{refused}");
     server.advance(Duration::from_millis(499));
-    assert_eq!(send(&mut ann, "room:1", json!(1)).await["retry_after_ms"], 1);
+    assert_eq!(
+        send(&mut ann, "room:1", json!(1)).await["retry_after_ms"],
+        1
+    );
     server.advance(Duration::from_millis(1));
     assert!(passes(&mut ann, "room:1").await);
     assert!(!passes(&mut ann, "room:1").await);
@@ -105,7 +115,8 @@ async fn what_exceeds_may_be_dropped_or_end_the_connection() {
     }
     // Silence, but a frame with an id is always answered.
     assert!(!passes(&mut ann, "room:1").await);
-    ann.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    ann.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
 
     let server = limited("per: connection, on_exceed: close");
     let mut ann = server.join("/two?u=ann").await;
@@ -138,8 +149,17 @@ endpoints: {/ws: {auth: guest, messages: [a, b], rooms: ["room:{id}"], rate_limi
 "#,
     );
     let mut client = server.join("/ws").await;
-    for (name, answer) in [("b", "ack"), ("a", "ack"), ("b", "ack"), ("a", "ack"), ("a", "error"), ("b", "error")] {
-        client.ask(json!({"type": name, "id": "1"}), json!({"type": answer})).await;
+    for (name, answer) in [
+        ("b", "ack"),
+        ("a", "ack"),
+        ("b", "ack"),
+        ("a", "ack"),
+        ("a", "error"),
+        ("b", "error"),
+    ] {
+        client
+            .ask(json!({"type": name, "id": "1"}), json!({"type": answer}))
+            .await;
     }
     // Frames that are no messages: what cannot be decoded pays at the endpoint, a ping does not.
     server.advance(Duration::from_millis(500));
@@ -147,7 +167,9 @@ endpoints: {/ws: {auth: guest, messages: [a, b], rooms: ["room:{id}"], rate_limi
     client.expect(json!({"code": "bad_json"})).await;
     client.send_text("nonsense").await;
     client.expect(json!({"code": "rate_limited"})).await;
-    client.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    client
+        .ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
 }
 
 #[tokio::test]
@@ -163,31 +185,58 @@ endpoints: {{/ws: {{auth: guest, rooms: ["room:{{id}}"], rate_limit: {{join: [jo
         ));
         let mut client = server.join("/ws").await;
         for room in ["room:1", "room:2"] {
-            client.ask(json!({"type": "join", "room": room}), json!({"type": "joined"})).await;
+            client
+                .ask(
+                    json!({"type": "join", "room": room}),
+                    json!({"type": "joined"}),
+                )
+                .await;
         }
-        client.send(json!({"type": "join", "room": "room:3", "id": "j"})).await;
+        client
+            .send(json!({"type": "join", "room": "room:3", "id": "j"}))
+            .await;
         if ends {
             assert_eq!(client.end().await.0, 4029);
         } else {
-            client.expect(json!({"id": "j", "code": "rate_limited", "retry_after_ms": 1000})).await;
+            client
+                .expect(json!({"id": "j", "code": "rate_limited", "retry_after_ms": 1000}))
+                .await;
         }
     }
 }
 
 #[tokio::test]
 async fn the_application_is_bound_by_rooms_and_the_server_alone() {
-    for (per, bound) in [("room", true), ("server", true), ("user", false), ("ip", false), ("connection", false), ("endpoint", false)] {
+    for (per, bound) in [
+        ("room", true),
+        ("server", true),
+        ("user", false),
+        ("ip", false),
+        ("connection", false),
+        ("endpoint", false),
+    ] {
         let server = limited(&format!("per: {per}"));
         for _ in 0..3 {
-            let answer = server.publish("rooms/room:1", json!({"type": "a", "data": 1})).await;
+            let answer = server
+                .publish("rooms/room:1", json!({"type": "a", "data": 1}))
+                .await;
             assert_eq!(answer.status, 200, "{per}: {answer:?}");
         }
-        let answer = server.publish("rooms/room:1", json!({"type": "a", "data": 1})).await;
-        assert_eq!(answer.status, if bound { 429 } else { 200 }, "{per}: {answer:?}");
+        let answer = server
+            .publish("rooms/room:1", json!({"type": "a", "data": 1}))
+            .await;
+        assert_eq!(
+            answer.status,
+            if bound { 429 } else { 200 },
+            "{per}: {answer:?}"
+        );
         if bound {
             assert_eq!(answer.headers["retry-after"], "1");
             let problem = answer.json();
-            assert_eq!((&problem["code"], &problem["retry_after_ms"]), (&json!("rate_limited"), &json!(500)));
+            assert_eq!(
+                (&problem["code"], &problem["retry_after_ms"]),
+                (&json!("rate_limited"), &json!(500))
+            );
         }
     }
 }

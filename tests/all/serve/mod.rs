@@ -4,6 +4,7 @@
 
 mod admission;
 mod auth;
+mod client;
 mod drain;
 mod errors;
 mod fault;

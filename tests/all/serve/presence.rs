@@ -56,7 +56,8 @@ async fn users_are_announced_once_whatever_their_connections() {
     again.expect(here(&[("ann", 1), ("ben", 2)])).await;
     ben.close().await;
     let mut eve = server.join("/ws?u=eve").await;
-    eve.expect(here(&[("ann", 1), ("ben", 1), ("eve", 1)])).await;
+    eve.expect(here(&[("ann", 1), ("ben", 1), ("eve", 1)]))
+        .await;
     ann.expect(said("came", "eve", 3)).await;
     again.expect(said("came", "eve", 3)).await;
     again.close().await;
@@ -88,16 +89,26 @@ async fn who_comes_back_in_time_was_never_away() {
     // The second time the grace of his first absence ends, but he has been back since.
     for wait in [4_900, 4_900] {
         ben.close().await;
-        server.until("ben's connection is gone", |engine| engine.connections() == 1).await;
+        server
+            .until("ben's connection is gone", |engine| {
+                engine.connections() == 1
+            })
+            .await;
         server.advance(Duration::from_millis(wait));
         let members = json!({"users_count": 2, "users": [{}, {"connections": 0}]});
-        ann.ask(json!({"type": "members", "room": "room:1"}), members).await;
+        ann.ask(json!({"type": "members", "room": "room:1"}), members)
+            .await;
         ben = server.join("/ws?u=ben").await;
     }
     ben.close().await;
-    server.until("ben's connection is gone", |engine| engine.connections() == 1).await;
+    server
+        .until("ben's connection is gone", |engine| {
+            engine.connections() == 1
+        })
+        .await;
     server.advance(Duration::from_millis(4_900));
-    ann.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    ann.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
     server.advance(Duration::from_millis(100));
     ann.expect(said("went", "ben", 1)).await;
     let ben = server.join("/ws?u=ben").await;
@@ -111,17 +122,29 @@ async fn an_explicit_leave_does_not_wait() {
     let mut ann = server.join("/ws?u=ann").await;
     ann.expect(here(&[("ann", 1)])).await;
     let mut ben = server.join("/frames?u=ben").await;
-    ben.ask(json!({"type": "join", "room": "room:1"}), json!({"type": "joined"})).await;
+    ben.ask(
+        json!({"type": "join", "room": "room:1"}),
+        json!({"type": "joined"}),
+    )
+    .await;
     ben.expect(here(&[("ann", 1), ("ben", 1)])).await;
     ann.expect(said("came", "ben", 2)).await;
-    ben.ask(json!({"type": "leave", "room": "room:1"}), json!({"type": "left"})).await;
+    ben.ask(
+        json!({"type": "leave", "room": "room:1"}),
+        json!({"type": "left"}),
+    )
+    .await;
     ann.expect(said("went", "ben", 1)).await;
     ann.close().await;
     ben.close().await;
-    server.until("all are gone", |engine| engine.connections() == 0).await;
+    server
+        .until("all are gone", |engine| engine.connections() == 0)
+        .await;
     assert_eq!(server.engine().rooms(), 1, "ann may come back");
     server.advance(Duration::from_secs(5));
-    server.until("nothing remains", |engine| engine.rooms() == 0).await;
+    server
+        .until("nothing remains", |engine| engine.rooms() == 0)
+        .await;
 }
 
 #[tokio::test]
@@ -130,10 +153,14 @@ async fn anonymous_connections_without_an_id_are_a_user_each() {
     let mut first = server.join("/nobody").await;
     first.expect(json!({"type": "here", "users": [{}]})).await;
     let second = server.join("/nobody").await;
-    let came = first.expect(json!({"type": "came", "users_count": 2})).await;
+    let came = first
+        .expect(json!({"type": "came", "users_count": 2}))
+        .await;
     let id = came["user"]["user_id"].as_str().expect("an id");
     assert!(id.starts_with("anon:") && id.len() == 21, "{id}");
     assert_eq!(came["user"]["username"], id);
     drop(second);
-    first.expect(json!({"type": "went", "users_count": 1})).await;
+    first
+        .expect(json!({"type": "went", "users_count": 1}))
+        .await;
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::serve::harness::{Client, Server};
+use crate::serve::client::Client;
+use crate::serve::harness::Server;
 
 const ROOM: &str = r#"
 auth: {guest: {anonymous: {user_id: "{query.u}", username: "{query.u}"}}}
@@ -18,10 +19,16 @@ endpoints:
 
 /// Sends as fast as acks come back, in windows of 32, until told to end; how many messages that were.
 async fn publish(mut ann: Client, end: Arc<AtomicBool>) -> u64 {
-    ann.ask(json!({"type": "join", "room": "room:1"}), json!({"type": "joined"})).await;
+    ann.ask(
+        json!({"type": "join", "room": "room:1"}),
+        json!({"type": "joined"}),
+    )
+    .await;
     let mut sent = 0;
     while !end.load(Ordering::Relaxed) {
-        let window: Vec<Value> = (sent..sent + 32).map(|data| json!({"type": "line", "data": data})).collect();
+        let window: Vec<Value> = (sent..sent + 32)
+            .map(|data| json!({"type": "line", "data": data}))
+            .collect();
         ann.send_together(&window).await;
         for _ in 0..window.len() {
             sent += 1;
@@ -35,7 +42,11 @@ async fn publish(mut ann: Client, end: Arc<AtomicBool>) -> u64 {
 async fn follow(client: &mut Client, seq: u64, count: u64) -> u64 {
     for expected in seq + 1..=seq + count {
         let frame = client.frame().await;
-        assert_eq!((&frame["type"], &frame["seq"]), (&json!("line"), &json!(expected)), "{frame}");
+        assert_eq!(
+            (&frame["type"], &frame["seq"]),
+            (&json!("line"), &json!(expected)),
+            "{frame}"
+        );
     }
     seq + count
 }
@@ -46,7 +57,12 @@ async fn a_reader_that_comes_and_goes_misses_nothing() {
     let end = Arc::new(AtomicBool::new(false));
     let publisher = tokio::spawn(publish(server.join("/ws?u=ann").await, end.clone()));
     let mut ben = server.join("/ws?u=ben").await;
-    let joined = ben.ask(json!({"type": "join", "room": "room:1"}), json!({"type": "joined"})).await;
+    let joined = ben
+        .ask(
+            json!({"type": "join", "room": "room:1"}),
+            json!({"type": "joined"}),
+        )
+        .await;
     let epoch = joined["epoch"].as_str().expect("an epoch").to_owned();
     let mut seq = joined["seq"].as_u64().expect("a number");
     for round in 0..60 {
@@ -63,23 +79,34 @@ async fn a_reader_that_comes_and_goes_misses_nothing() {
                 assert_eq!(frame["seq"], seq, "{frame}");
             }
             let since = json!({"epoch": epoch, "seq": seq});
-            ben.ask(json!({"type": "join", "room": "room:1", "since": since}), json!({"type": "joined"})).await;
+            ben.ask(
+                json!({"type": "join", "room": "room:1", "since": since}),
+                json!({"type": "joined"}),
+            )
+            .await;
         } else if round % 3 == 1 {
             // By going without a word, and a frame.
             drop(ben);
             ben = server.join("/ws?u=ben").await;
             let since = json!({"room:1": {"epoch": epoch, "seq": seq}});
-            ben.ask(json!({"type": "join", "rooms": ["room:1"], "since": since}), json!({"type": "joined"})).await;
+            ben.ask(
+                json!({"type": "join", "rooms": ["room:1"], "since": since}),
+                json!({"type": "joined"}),
+            )
+            .await;
         } else {
             // By going, and the URL.
             drop(ben);
-            ben = server.join(&format!("/auto?u=ben&since=room:1@{epoch}-{seq}")).await;
+            ben = server
+                .join(&format!("/auto?u=ben&since=room:1@{epoch}-{seq}"))
+                .await;
         }
     }
     end.store(true, Ordering::Relaxed);
     let sent = publisher.await.expect("it ends");
     follow(&mut ben, seq, sent - seq).await;
-    ben.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    ben.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +127,10 @@ async fn all_readers_hear_several_publishers_in_one_order() {
         }
         heard
     };
-    let tasks: Vec<_> = clients.into_iter().map(|client| tokio::spawn(publish(client))).collect();
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .map(|client| tokio::spawn(publish(client)))
+        .collect();
     let mut heard = Vec::new();
     for task in tasks {
         heard.push(task.await.expect("it ends"));
@@ -123,7 +153,11 @@ endpoints:
     );
     let mut ann = server.join("/ws").await;
     for seq in 1..=20 {
-        ann.ask(json!({"type": "line", "data": "x".repeat(5000)}), json!({"seq": seq})).await;
+        ann.ask(
+            json!({"type": "line", "data": "x".repeat(5000)}),
+            json!({"seq": seq}),
+        )
+        .await;
     }
     for _ in 0..100 {
         let mut ben = server.join("/auto").await;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::serve::harness::{Incoming, Server, fits};
+use crate::serve::client::{Incoming, fits};
+use crate::serve::harness::Server;
 
 const ROOMS: &str = r#"
 auth: {guest: {anonymous: {user_id: "{query.u}", username: "Name of {query.u}"}}}
@@ -51,7 +52,8 @@ async fn welcome_says_all_that_a_client_needs() {
     // A room that may not be joined, or has no valid name, is left out.
     for path in ["/ws?u=ben&p=closed", "/ws?u=ben"] {
         let mut ben = server.connect(path).await;
-        ben.expect(json!({"type": "welcome", "rooms": [{"room": "room:1", "users_count": 2}]})).await;
+        ben.expect(json!({"type": "welcome", "rooms": [{"room": "room:1", "users_count": 2}]}))
+            .await;
     }
 }
 
@@ -63,9 +65,14 @@ async fn the_subprotocol_is_selected_where_it_is_offered() {
         ("other, trunkline.v1.json", Some("trunkline.v1.json")),
         ("other", None),
     ] {
-        let client = server.knock("/ws?u=ann", &[("Sec-WebSocket-Protocol", offered)]).await;
+        let client = server
+            .knock("/ws?u=ann", &[("Sec-WebSocket-Protocol", offered)])
+            .await;
         let client = client.unwrap_or_else(|refused| panic!("{refused:?}"));
-        let found = client.headers.get("sec-websocket-protocol").map(String::as_str);
+        let found = client
+            .headers
+            .get("sec-websocket-protocol")
+            .map(String::as_str);
         assert_eq!(found, selected, "{offered}");
     }
 }
@@ -74,12 +81,21 @@ async fn the_subprotocol_is_selected_where_it_is_offered() {
 async fn joining_is_answered_before_what_is_replayed() {
     let server = Server::start(ROOMS);
     let mut ann = server.join("/free?u=ann").await;
-    ann.ask(json!({"type": "join", "room": "room:5", "id": "1"}), json!({"type": "joined", "id": "1", "room": "room:5", "seq": 0, "users_count": 1})).await;
+    ann.ask(
+        json!({"type": "join", "room": "room:5", "id": "1"}),
+        json!({"type": "joined", "id": "1", "room": "room:5", "seq": 0, "users_count": 1}),
+    )
+    .await;
     for data in 1..=3 {
-        ann.ask(json!({"type": "line", "data": data}), json!({"type": "line", "seq": data})).await;
+        ann.ask(
+            json!({"type": "line", "data": data}),
+            json!({"type": "line", "seq": data}),
+        )
+        .await;
     }
     let mut ben = server.join("/free?u=ben").await;
-    ben.send(json!({"type": "join", "rooms": ["room:5", "plain:5"], "id": "2"})).await;
+    ben.send(json!({"type": "join", "rooms": ["room:5", "plain:5"], "id": "2"}))
+        .await;
     let mut frames = Vec::new();
     for _ in 0..4 {
         frames.push(ben.frame().await);
@@ -95,14 +111,29 @@ async fn joining_is_answered_before_what_is_replayed() {
     assert!(fits(&frames.clone().into(), &expected), "{frames:?}");
     assert_eq!(frames[0]["epoch"].as_str().map(str::len), Some(8));
     // Joining again changes nothing.
-    ben.ask(json!({"type": "join", "room": "room:5", "id": "3"}), json!({"type": "joined", "id": "3", "users_count": 2})).await;
-    ann.ask(json!({"type": "line", "data": 4}), json!({"seq": 4})).await;
+    ben.ask(
+        json!({"type": "join", "room": "room:5", "id": "3"}),
+        json!({"type": "joined", "id": "3", "users_count": 2}),
+    )
+    .await;
+    ann.ask(json!({"type": "line", "data": 4}), json!({"seq": 4}))
+        .await;
     ben.expect(json!({"seq": 4})).await;
     // Who has left hears no more.
-    ben.ask(json!({"type": "leave", "room": "room:5", "id": "4"}), json!({"type": "left", "id": "4", "room": "room:5"})).await;
-    ann.ask(json!({"type": "line", "data": 5}), json!({"seq": 5})).await;
-    ben.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
-    ben.ask(json!({"type": "join", "room": "room:5"}), json!({"type": "joined", "seq": 5})).await;
+    ben.ask(
+        json!({"type": "leave", "room": "room:5", "id": "4"}),
+        json!({"type": "left", "id": "4", "room": "room:5"}),
+    )
+    .await;
+    ann.ask(json!({"type": "line", "data": 5}), json!({"seq": 5}))
+        .await;
+    ben.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
+    ben.ask(
+        json!({"type": "join", "room": "room:5"}),
+        json!({"type": "joined", "seq": 5}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -111,18 +142,37 @@ async fn who_comes_and_goes_within_one_turn_is_gone() {
     let mut ann = server.join("/free?u=ann").await;
     let join = json!({"type": "join", "room": "plain:1"});
     let leave = json!({"type": "leave", "room": "plain:1"});
-    ann.send_together(&[join.clone(), leave.clone(), join.clone(), leave.clone(), join, leave]).await;
+    ann.send_together(&[
+        join.clone(),
+        leave.clone(),
+        join.clone(),
+        leave.clone(),
+        join,
+        leave,
+    ])
+    .await;
     for name in ["joined", "left", "joined", "left", "joined", "left"] {
         ann.expect(json!({"type": name})).await;
     }
     let mut ben = server.join("/free?u=ben").await;
-    ben.ask(json!({"type": "join", "room": "plain:1"}), json!({"type": "joined", "users_count": 1})).await;
-    ben.ask(json!({"type": "line", "data": 1, "id": "x"}), json!({"type": "line"})).await;
+    ben.ask(
+        json!({"type": "join", "room": "plain:1"}),
+        json!({"type": "joined", "users_count": 1}),
+    )
+    .await;
+    ben.ask(
+        json!({"type": "line", "data": 1, "id": "x"}),
+        json!({"type": "line"}),
+    )
+    .await;
     ben.expect(json!({"type": "ack"})).await;
-    ann.ask(json!({"type": "ping"}), json!({"type": "pong"})).await;
+    ann.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
     ann.close().await;
     ben.close().await;
-    server.until("no room remains", |engine| engine.rooms() == 0).await;
+    server
+        .until("no room remains", |engine| engine.rooms() == 0)
+        .await;
 }
 
 #[tokio::test]
@@ -144,7 +194,11 @@ async fn members_come_in_pages() {
         json!({"users": [member("eve", 1)], "next": "$absent"}),
     )
     .await;
-    eve.ask(json!({"type": "members", "room": "room:1"}), json!({"users": [{}, {}, {}], "next": "$absent"})).await;
+    eve.ask(
+        json!({"type": "members", "room": "room:1"}),
+        json!({"users": [{}, {}, {}], "next": "$absent"}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -160,7 +214,9 @@ async fn a_full_room_refuses_at_the_door() {
     };
     assert!(reason.contains("tiny:1"), "{reason}");
     let mut perhaps = server.connect("/tiny/perhaps?u=ben").await;
-    perhaps.expect(json!({"type": "welcome", "rooms": []})).await;
+    perhaps
+        .expect(json!({"type": "welcome", "rooms": []}))
+        .await;
     // Another connection of who is in it takes no place.
     server.join("/tiny?u=ann").await;
 }
@@ -169,10 +225,24 @@ async fn a_full_room_refuses_at_the_door() {
 async fn nothing_remains_of_an_empty_room_without_history() {
     let server = Server::start(ROOMS);
     let mut ann = server.join("/free?u=ann").await;
-    ann.ask(json!({"type": "join", "room": "plain:1"}), json!({"type": "joined"})).await;
+    ann.ask(
+        json!({"type": "join", "room": "plain:1"}),
+        json!({"type": "joined"}),
+    )
+    .await;
     assert_eq!((server.engine().rooms(), server.engine().users()), (1, 1));
-    ann.ask(json!({"type": "leave", "room": "plain:1"}), json!({"type": "left"})).await;
-    server.until("the room is forgotten", |engine| engine.rooms() == 0).await;
+    ann.ask(
+        json!({"type": "leave", "room": "plain:1"}),
+        json!({"type": "left"}),
+    )
+    .await;
+    server
+        .until("the room is forgotten", |engine| engine.rooms() == 0)
+        .await;
     ann.close().await;
-    server.until("the user is forgotten", |engine| (engine.users(), engine.connections()) == (0, 0)).await;
+    server
+        .until("the user is forgotten", |engine| {
+            (engine.users(), engine.connections()) == (0, 0)
+        })
+        .await;
 }

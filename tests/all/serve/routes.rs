@@ -39,7 +39,11 @@ async fn each_route_reaches_whom_it_names() {
         ("gone", json!({}), vec![]),
         ("sure", json!({}), vec![]),
         ("direct", json!({"to": "anon:ben"}), vec!["ben"]),
-        ("direct", json!({"to": "anon:ann"}), vec!["ann", "ann's other"]),
+        (
+            "direct",
+            json!({"to": "anon:ann"}),
+            vec!["ann", "ann's other"],
+        ),
         ("direct", json!({"to": "anon:nobody"}), vec![]),
         ("cross", json!({"to": "2"}), vec!["eve"]),
     ];
@@ -52,11 +56,17 @@ async fn each_route_reaches_whom_it_names() {
     for (name, data, reached) in table {
         clients[0].send(json!({"type": name, "data": data})).await;
         if name == "sure" {
-            clients[0].expect(json!({"type": "ack", "id": "$absent"})).await;
+            clients[0]
+                .expect(json!({"type": "ack", "id": "$absent"}))
+                .await;
         }
         // What everyone in each room gets next shows that nothing else came before.
-        clients[0].send(json!({"type": "all", "data": "fence"})).await;
-        clients[3].send(json!({"type": "all", "data": "fence"})).await;
+        clients[0]
+            .send(json!({"type": "all", "data": "fence"}))
+            .await;
+        clients[3]
+            .send(json!({"type": "all", "data": "fence"}))
+            .await;
         for (client, who) in clients.iter_mut().zip(names) {
             if reached.contains(&who) {
                 client.expect(json!({"type": name, "data": data})).await;
@@ -79,7 +89,12 @@ async fn a_message_tells_where_from_whom_and_when() {
         .await;
     assert_eq!(frame["timestamp"], "2026-11-22T12:00:00.000Z");
     assert_eq!(frame["message_id"].as_str().map(str::len), Some(24));
-    let next = ann.ask(json!({"type": "others", "data": 1, "id": "x"}), json!({"seq": "$absent"})).await;
+    let next = ann
+        .ask(
+            json!({"type": "others", "data": 1, "id": "x"}),
+            json!({"seq": "$absent"}),
+        )
+        .await;
     assert_ne!(next["message_id"], frame["message_id"]);
 }
 
@@ -88,24 +103,50 @@ async fn an_id_is_answered_once() {
     let server = Server::start(ROUTES);
     let mut ann = server.join("/ws/1?u=ann").await;
     let table = [
-        ("others", json!(1), json!({"type": "ack", "room": "room:1", "seq": "$absent"})),
+        (
+            "others",
+            json!(1),
+            json!({"type": "ack", "room": "room:1", "seq": "$absent"}),
+        ),
         ("gone", json!(1), json!({"type": "ack", "room": "room:1"})),
-        ("echo", json!([1, null]), json!({"type": "echo", "data": [1, null], "room": "room:1"})),
-        ("direct", json!({"to": "x"}), json!({"type": "ack", "room": "$absent"})),
-        ("cross", json!({"to": "2"}), json!({"type": "ack", "room": "room:2", "seq": "$absent"})),
+        (
+            "echo",
+            json!([1, null]),
+            json!({"type": "echo", "data": [1, null], "room": "room:1"}),
+        ),
+        (
+            "direct",
+            json!({"to": "x"}),
+            json!({"type": "ack", "room": "$absent"}),
+        ),
+        (
+            "cross",
+            json!({"to": "2"}),
+            json!({"type": "ack", "room": "room:2", "seq": "$absent"}),
+        ),
     ];
     for (name, data, answer) in table {
-        let frame = ann.ask(json!({"type": name, "id": "7", "data": data}), answer).await;
+        let frame = ann
+            .ask(json!({"type": name, "id": "7", "data": data}), answer)
+            .await;
         assert_eq!(frame["id"], "7", "{frame}");
     }
     // The ack comes behind what it acknowledges.
     ann.send(json!({"type": "all", "id": "8", "data": 1})).await;
-    let heard = ann.expect(json!({"type": "all", "seq": 1, "id": "$absent"})).await;
-    let ack = ann.expect(json!({"type": "ack", "id": "8", "room": "room:1", "seq": 1})).await;
+    let heard = ann
+        .expect(json!({"type": "all", "seq": 1, "id": "$absent"}))
+        .await;
+    let ack = ann
+        .expect(json!({"type": "ack", "id": "8", "room": "room:1", "seq": 1}))
+        .await;
     assert_eq!(ack["message_id"], heard["message_id"]);
     // Without an id nothing comes back.
     ann.send(json!({"type": "gone", "data": 1})).await;
-    ann.ask(json!({"type": "ping", "id": "p"}), json!({"type": "pong", "id": "p"})).await;
+    ann.ask(
+        json!({"type": "ping", "id": "p"}),
+        json!({"type": "pong", "id": "p"}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -114,11 +155,15 @@ async fn a_reply_is_computed_and_stands_in_for_the_ack() {
     let mut ann = server.join("/ws/1?u=ann").await;
     let mut ben = server.join("/ws/1?u=ben").await;
     let data = json!({"text": "four"});
-    ann.send(json!({"type": "said", "id": "1", "data": data})).await;
-    ann.expect(json!({"type": "said", "seq": 1, "data": data, "id": "$absent"})).await;
+    ann.send(json!({"type": "said", "id": "1", "data": data}))
+        .await;
+    ann.expect(json!({"type": "said", "seq": 1, "data": data, "id": "$absent"}))
+        .await;
     let reply = json!({"length": 4, "users": 2, "by": "anon:ann"});
-    ann.expect(json!({"type": "said", "id": "1", "data": reply})).await;
-    ben.expect(json!({"type": "said", "seq": 1, "data": data})).await;
+    ann.expect(json!({"type": "said", "id": "1", "data": reply}))
+        .await;
+    ben.expect(json!({"type": "said", "seq": 1, "data": data}))
+        .await;
 }
 
 #[tokio::test]
@@ -128,17 +173,27 @@ async fn the_application_reaches_rooms_and_users() {
     let mut ann = server.join("/ws/1?u=ann").await;
     let mut again = server.join("/ws/2?u=ann").await;
     let mut ben = server.join("/ws/1?u=ben").await;
-    let to_room = server.publish("rooms/room:1", json!({"type": "others", "data": 1})).await;
+    let to_room = server
+        .publish("rooms/room:1", json!({"type": "others", "data": 1}))
+        .await;
     assert_eq!((to_room.status, to_room.json().get("seq")), (200, None));
     for client in [&mut ann, &mut ben] {
-        client.expect(json!({"type": "others", "data": 1, "sender": "$absent", "room": "room:1"})).await;
+        client
+            .expect(json!({"type": "others", "data": 1, "sender": "$absent", "room": "room:1"}))
+            .await;
     }
-    let stored = server.publish("rooms/room%3A1", json!({"type": "all", "data": 2})).await;
+    let stored = server
+        .publish("rooms/room%3A1", json!({"type": "all", "data": 2}))
+        .await;
     assert_eq!(stored.json()["seq"], 1);
-    let to_user = server.publish("users/anon:ann", json!({"type": "all", "data": 3})).await;
+    let to_user = server
+        .publish("users/anon:ann", json!({"type": "all", "data": 3}))
+        .await;
     assert_eq!(to_user.status, 200, "{to_user:?}");
-    ann.expect(json!({"data": 2, "message_id": stored.json()["message_id"]})).await;
-    ann.expect(json!({"data": 3, "room": "$absent", "message_id": to_user.json()["message_id"]})).await;
+    ann.expect(json!({"data": 2, "message_id": stored.json()["message_id"]}))
+        .await;
+    ann.expect(json!({"data": 3, "room": "$absent", "message_id": to_user.json()["message_id"]}))
+        .await;
     again.expect(json!({"data": 3})).await;
     ben.expect(json!({"data": 2})).await;
 }
@@ -157,17 +212,44 @@ endpoints: {/ws: {auth: guest, auto_join: ["x:1", "y:1"], rooms: ["x:{id}"], mes
     );
     let mut client = server.join("/ws").await;
     let table = [
-        (json!({"type": "a"}), json!({"type": "error", "code": "bad_room"})),
-        (json!({"type": "a", "room": "y:1"}), json!({"type": "ack", "room": "y:1"})),
+        (
+            json!({"type": "a"}),
+            json!({"type": "error", "code": "bad_room"}),
+        ),
+        (
+            json!({"type": "a", "room": "y:1"}),
+            json!({"type": "ack", "room": "y:1"}),
+        ),
         (json!({"type": "b"}), json!({"type": "ack", "room": "x:1"})),
-        (json!({"type": "b", "room": "y:1"}), json!({"type": "error", "code": "unknown_type"})),
-        (json!({"type": "c"}), json!({"type": "ack", "room": "$absent"})),
-        (json!({"type": "join", "room": "x:2"}), json!({"type": "joined", "room": "x:2"})),
-        (json!({"type": "b"}), json!({"type": "error", "code": "bad_room"})),
-        (json!({"type": "b", "room": "x:2"}), json!({"type": "ack", "room": "x:2"})),
-        (json!({"type": "leave", "room": "x:1"}), json!({"type": "left", "room": "x:1"})),
+        (
+            json!({"type": "b", "room": "y:1"}),
+            json!({"type": "error", "code": "unknown_type"}),
+        ),
+        (
+            json!({"type": "c"}),
+            json!({"type": "ack", "room": "$absent"}),
+        ),
+        (
+            json!({"type": "join", "room": "x:2"}),
+            json!({"type": "joined", "room": "x:2"}),
+        ),
+        (
+            json!({"type": "b"}),
+            json!({"type": "error", "code": "bad_room"}),
+        ),
+        (
+            json!({"type": "b", "room": "x:2"}),
+            json!({"type": "ack", "room": "x:2"}),
+        ),
+        (
+            json!({"type": "leave", "room": "x:1"}),
+            json!({"type": "left", "room": "x:1"}),
+        ),
         (json!({"type": "b"}), json!({"type": "ack", "room": "x:2"})),
-        (json!({"type": "b", "room": "x:1"}), json!({"type": "error", "code": "not_joined"})),
+        (
+            json!({"type": "b", "room": "x:1"}),
+            json!({"type": "error", "code": "not_joined"}),
+        ),
     ];
     for (mut frame, answer) in table {
         frame["id"] = "q".into();
