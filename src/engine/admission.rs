@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::engine::connection::{Connection, Parts, RequestFacts};
 use crate::engine::limit::{AddressKey, Subject};
 use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
+use crate::engine::presence::welcome;
 use crate::engine::users::Place;
 use crate::engine::{Engine, random_connection_id};
-use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
-use crate::protocol::{CloseCode, Frame, Object};
+use crate::plan::{Endpoint, OnTooMany, RateKey};
+use crate::protocol::CloseCode;
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::HandshakeOutcome;
 use crate::vocab::{ConnectionId, Identity, Position, RoomName};
@@ -278,7 +277,10 @@ impl Engine {
                 });
             let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(Automatic { target, when_allowed }),
+                Ok(target) => rooms.push(Automatic {
+                    target,
+                    when_allowed,
+                }),
                 Err(_) if when_allowed => {}
                 Err(refusal) => return Err(refusal),
             }
@@ -334,33 +336,13 @@ impl Engine {
                 }
             }
         }
-        connection.open_with(self.welcome(connection, &joined).as_ref());
+        connection.open_with(welcome(connection, &joined, self.clock.now()).as_ref());
         self.watch(connection, attached.admission.arrival.identity.expires_at);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.
             self.send_away(connection);
         }
         attached
-    }
-
-    fn welcome(&self, connection: &Connection, joined: &[serde_json::Value]) -> Option<Frame> {
-        let endpoint = &connection.endpoint;
-        if !matches!(endpoint.protocol, Protocol::Json | Protocol::EveryFrame(_)) {
-            return None;
-        }
-        let (heartbeat, limits) = (&endpoint.heartbeat, &endpoint.limits);
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Some(
-            Object::new("welcome", 512)
-                .field("protocol", &1)
-                .plain("connection_id", connection.id)
-                .user("user", &connection.user)
-                .field("rooms", &joined)
-                .field("heartbeat", &json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)}))
-                .field("limits", &json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection}))
-                .plain("timestamp", self.clock.now())
-                .finish(),
-        )
     }
 
     /// The connection is gone: it leaves its rooms. Called when its [`Attached`] goes.

@@ -186,9 +186,10 @@ pub(super) async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
         readers.extend(batch.entering);
         for (serial, until) in batch.leaving {
             // Who came, left and came again stands here several times.
-            if let Some(reader) = readers.iter_mut().find(|reader| {
-                reader.connection.serial == serial && reader.until == usize::MAX
-            }) {
+            if let Some(reader) = readers
+                .iter_mut()
+                .find(|reader| reader.connection.serial == serial && reader.until == usize::MAX)
+            {
                 reader.until = until;
             }
         }
@@ -225,9 +226,10 @@ fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reade
         let range = reader.from.min(says.len())..reader.until.min(says.len());
         if json_for_all && speaks_json && !has_opening {
             if !range.is_empty() {
-                reader
-                    .connection
-                    .send_batch(&everything[range.clone()], &everything_sliced[range.clone()]);
+                reader.connection.send_batch(
+                    &everything[range.clone()],
+                    &everything_sliced[range.clone()],
+                );
             }
         } else {
             deliver_some(says, reader, &mut rendered);

@@ -177,10 +177,7 @@ impl Engine {
                     }
                     return Ok((standing, flush_if_needed(hall, &mut state.queue)));
                 }
-                let arrival = state
-                    .room
-                    .members
-                    .enter(&connection.user, self.clock.now());
+                let arrival = state.room.members.enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let replay = state
                     .room

@@ -125,8 +125,7 @@ impl Engine {
                                 .any(|spent| spent.index == limit.index)
                         };
                         let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
-                        self.limits
-                            .spend(limits, subject, Some(&mut inner.buckets))
+                        self.limits.spend(limits, subject, Some(&mut inner.buckets))
                     })
                     .map_err(Refused::TooFast)?;
             }

@@ -121,7 +121,9 @@ pub fn decode(text: &str) -> Result<Decoded<'_>, Undecodable> {
     match frame {
         Ok(frame) => Ok(Decoded { id, frame }),
         Err(reject) => Err(Undecodable {
-            id: id.map(Cow::into_owned).filter(|id| id.len() <= ID_BYTES_MAX),
+            id: id
+                .map(Cow::into_owned)
+                .filter(|id| id.len() <= ID_BYTES_MAX),
             reject,
         }),
     }
