@@ -65,8 +65,8 @@ async fn there_are_no_more_connections_than_may_be() {
                 .knock(&format!("/ws?u={user}"), &[("X-Forwarded-For", ip)])
                 .await
         };
-        let first = knock(two[0]).await.ok().expect(limits);
-        let _second = knock(two[1]).await.ok().expect(limits);
+        let first = knock(two[0]).await.expect(limits);
+        let _second = knock(two[1]).await.expect(limits);
         let refused = knock(third).await.err().expect(limits);
         assert_eq!(
             (refused.status, refused.headers.contains_key("retry-after")),
@@ -83,7 +83,7 @@ async fn there_are_no_more_connections_than_may_be() {
                 &[("X-Forwarded-For", third.1)],
             )
             .await;
-        let mut closed = closed.ok().expect("it is upgraded");
+        let mut closed = closed.expect("it is upgraded");
         if !endpoint.is_empty() {
             // Counted by endpoint: there is room at this one.
             closed.expect(json!({"type": "welcome"})).await;
@@ -164,11 +164,7 @@ async fn connections_come_no_faster_than_they_may() {
             let closed = server
                 .knock("/close?u=ann", &[("X-Forwarded-For", "1.1.1.1")])
                 .await;
-            closed
-                .ok()
-                .expect("it is upgraded")
-                .expect_close(4029)
-                .await;
+            closed.expect("it is upgraded").expect_close(4029).await;
             server.advance(Duration::from_secs(1));
             assert!(knock("ann", "1.1.1.1").await.is_ok(), "{limit}");
             assert!(knock("ann", "1.1.1.1").await.is_err(), "{limit}");

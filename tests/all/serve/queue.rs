@@ -26,7 +26,7 @@ async fn a_slow_reader_is_closed_and_the_others_miss_nothing() {
         socket.set_recv_buffer_size(4096).expect("it is set");
         let stream = socket.connect(server.address()).await.expect("it listens");
         let slow = upgrade(stream, &format!("{path}?u=slow"), &[]).await;
-        let mut slow = slow.ok().expect("it is let in");
+        let mut slow = slow.expect("it is let in");
         slow.expect(json!({"type": "welcome"})).await;
         let mut ann = server.join("/fast?u=ann").await;
         let mut ben = server.join("/fast?u=ben").await;
@@ -62,7 +62,6 @@ async fn who_never_reads_is_abandoned_and_its_queue_freed() {
     let stream = socket.connect(server.address()).await.expect("it listens");
     let _slow = upgrade(stream, "/bytes?u=slow", &[])
         .await
-        .ok()
         .expect("it is let in");
     let mut ann = server.join("/fast?u=ann").await;
     let data = "x".repeat(20_000);
