@@ -47,7 +47,7 @@ async fn each_route_reaches_whom_it_names() {
         ("direct", json!({"to": "anon:nobody"}), vec![]),
         ("cross", json!({"to": "2"}), vec!["eve"]),
     ];
-    let mut clients = vec![
+    let mut clients = [
         server.join("/ws/1?u=ann").await,
         server.join("/ws/1?u=ann").await,
         server.join("/ws/1?u=ben").await,
