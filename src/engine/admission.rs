@@ -1,127 +1,21 @@
 //! From a knock to a connection: counts, connect limits, rules, places.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::json;
-
+use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
-use crate::engine::limit::{AddressKey, Exceeded, Subject};
+use crate::engine::limit::Subject;
 use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
+use crate::engine::presence::welcome;
+use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
-use crate::engine::{Engine, random_connection_id};
-use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
-use crate::protocol::{CloseCode, Frame, Object};
+use crate::plan::{Endpoint, OnTooMany, RateKey};
+use crate::protocol::CloseCode;
 use crate::rule::{ConnectionFacts, Facts};
-use crate::telemetry::HandshakeOutcome;
-use crate::vocab::{ConnectionId, Identity, Position, RoomName, UserId};
-
-/// Why a connection is refused, for a person and for a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The close code, where the endpoint refuses that way.
-    pub close: CloseCode,
-    /// One sentence for the client.
-    pub message: Cow<'static, str>,
-    /// When to try again.
-    pub retry_after: Option<Duration>,
-    /// What the handshake metric calls it.
-    pub outcome: HandshakeOutcome,
-}
-
-impl Refusal {
-    /// 403: who this is may not.
-    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status: 403,
-            close: CloseCode::NotAllowed,
-            message: message.into(),
-            retry_after: None,
-            outcome: HandshakeOutcome::Forbidden,
-        }
-    }
-
-    /// 429: too many or too fast.
-    pub fn limited(
-        message: impl Into<Cow<'static, str>>,
-        close: CloseCode,
-        retry_after: Duration,
-    ) -> Self {
-        Self {
-            status: 429,
-            close,
-            message: message.into(),
-            retry_after: Some(retry_after),
-            outcome: HandshakeOutcome::Limited,
-        }
-    }
-
-    /// 503: not now.
-    pub fn unavailable(message: impl Into<Cow<'static, str>>, close: CloseCode) -> Self {
-        let retry_after = Some(Duration::from_secs(1));
-        Self {
-            status: 503,
-            close,
-            message: message.into(),
-            retry_after,
-            outcome: HandshakeOutcome::Unavailable,
-        }
-    }
-}
-
-/// One of the connections that are counted.
-struct Count {
-    engine: Arc<Engine>,
-}
-
-impl Count {
-    /// Counts one more, and says how many others there are.
-    fn one_more(engine: Arc<Engine>) -> (Self, usize) {
-        let others = engine.connections.fetch_add(1, Ordering::AcqRel);
-        (Self { engine }, others)
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        if self.engine.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.engine.emptied.notify_waiters();
-        }
-    }
-}
-
-/// A connection's place in the counts, free again when the last copy goes.
-#[derive(Clone)]
-pub struct Ticket(Arc<Counted>);
-
-struct Counted {
-    id: ConnectionId,
-    connections: Count,
-    address: AddressKey,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.connections.engine.addresses.give_back(self.address);
-    }
-}
-
-impl Ticket {
-    /// The id that the connection will have.
-    pub fn id(&self) -> ConnectionId {
-        self.0.id
-    }
-
-    fn engine(&self) -> &Arc<Engine> {
-        &self.0.connections.engine
-    }
-}
+use crate::vocab::{Identity, Position, RoomName, UserId};
 
 /// Who wants in, where, with what.
 pub struct Arrival {
@@ -179,53 +73,6 @@ impl Drop for Attached {
 }
 
 impl Engine {
-    /// A connection wants to begin: counts it, if its address and the server have room.
-    ///
-    /// # Errors
-    /// They have not, or the server is shutting down. Whoever is refused here is counted nowhere, and has to be gone at once.
-    pub fn knock(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, Refusal> {
-        if self.is_draining() {
-            return Err(Refusal::unavailable(
-                "the server is shutting down",
-                CloseCode::Restarting,
-            ));
-        }
-        let server = &self.plan.server;
-        let full = |message: &'static str| {
-            Refusal::limited(message, CloseCode::Overloaded, Duration::from_secs(5))
-        };
-        let (connections, others) = Count::one_more(self.clone());
-        if others >= server.connections_max {
-            return Err(full("the server has as many connections as it may"));
-        }
-        let address = AddressKey::from(ip);
-        if !self.addresses.take(address, server.connections_per_ip_max) {
-            return Err(full("your address has as many connections as it may"));
-        }
-        Ok(Ticket(Arc::new(Counted {
-            id: random_connection_id(),
-            connections,
-            address,
-        })))
-    }
-
-    /// Spends the tokens of connecting that need no user.
-    ///
-    /// # Errors
-    /// One of the limits has none.
-    pub fn spend_connect(&self, endpoint: &Endpoint, ip: IpAddr) -> Result<(), Refusal> {
-        let subject = Subject {
-            ip: Some(ip),
-            endpoint: Some(endpoint),
-            ..Subject::default()
-        };
-        let limits = endpoint
-            .connect_limits
-            .iter()
-            .filter(|limit| limit.per != RateKey::User);
-        self.limits.spend(limits, subject, None).map_err(too_often)
-    }
-
     /// Lets who has an identity in, if the endpoint's rules and those of its automatic rooms do.
     ///
     /// # Errors
@@ -369,33 +216,13 @@ impl Engine {
                 }
             }
         }
-        connection.open_with(self.welcome(connection, &joined).as_ref());
+        connection.open_with(welcome(connection, &joined, self.clock.now()).as_ref());
         self.watch(connection, identity.expires_at);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.
             self.send_away(connection);
         }
         attached
-    }
-
-    fn welcome(&self, connection: &Connection, joined: &[serde_json::Value]) -> Option<Frame> {
-        let endpoint = &connection.endpoint;
-        if !matches!(endpoint.protocol, Protocol::Json | Protocol::EveryFrame(_)) {
-            return None;
-        }
-        let (heartbeat, limits) = (&endpoint.heartbeat, &endpoint.limits);
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Some(
-            Object::new("welcome", 512)
-                .field("protocol", &1)
-                .plain("connection_id", connection.id)
-                .user("user", &connection.user)
-                .field("rooms", &joined)
-                .field("heartbeat", &json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)}))
-                .field("limits", &json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection}))
-                .plain("timestamp", self.clock.now())
-                .finish(),
-        )
     }
 
     /// The connection is gone: it leaves its rooms. Called when its [`Attached`] goes.
@@ -415,11 +242,6 @@ impl Engine {
         }
         self.metrics.connections[connection.endpoint.index].dec();
     }
-}
-
-fn too_often(exceeded: Exceeded) -> Refusal {
-    let message = "too many connections in a short time";
-    Refusal::limited(message, CloseCode::TooFast, exceeded.wait)
 }
 
 impl Admission {

@@ -14,6 +14,7 @@ use crate::engine::Hall;
 use crate::engine::limit::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
 use crate::engine::render;
+use crate::engine::tally::Tally;
 use crate::engine::timer::TimerKey;
 use crate::plan::{Endpoint, Protocol};
 use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
@@ -408,29 +409,6 @@ impl Connection {
     /// How long the connection has lasted.
     pub fn age(&self, now: Monotonic) -> Duration {
         now.since(self.opened)
-    }
-}
-
-/// What writing came to, added up so that the shared counters are touched once.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    calls: u64,
-    bytes: u64,
-    frames: u64,
-    queue_bytes: i64,
-    queue_frames: i64,
-}
-
-impl Tally {
-    /// Adds it to the metrics.
-    pub(super) fn count(&self, metrics: &Metrics) {
-        metrics.socket_writes.inc_by(self.calls);
-        metrics.bytes_sent.inc_by(self.bytes);
-        metrics.frames_sent.inc_by(self.frames);
-        if self.queue_frames != 0 || self.queue_bytes != 0 {
-            metrics.queue_bytes.inc_by(self.queue_bytes);
-            metrics.queue_frames.inc_by(self.queue_frames);
-        }
     }
 }
 

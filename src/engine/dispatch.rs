@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::connection::Connection;
-use crate::engine::feed::{self, Audience, Feed};
+use crate::engine::feed::{Audience, Feed};
+use crate::engine::flush;
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Origin, Place, Refused, Valid};
 use crate::engine::{Engine, Hall};
@@ -165,7 +166,7 @@ impl Engine {
             .into()),
         }?;
         if let Some(hall) = flush {
-            feed::spawn_flush(self, &hall);
+            flush::spawn_flush(self, &hall);
         }
         Ok(outcome)
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::engine::connection::Connection;
-use crate::engine::feed::{self, Audience, Feed};
+use crate::engine::feed::{Audience, Feed};
+use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
@@ -222,7 +223,7 @@ impl Engine {
             },
         )?;
         if let Some(hall) = flush {
-            feed::spawn_flush(self, &hall);
+            flush::spawn_flush(self, &hall);
         }
         Ok(standing)
     }
@@ -318,7 +319,7 @@ impl Engine {
             flush_if_needed(hall, &mut state.queue)
         };
         if let Some(hall) = flush {
-            feed::spawn_flush(self, &hall);
+            flush::spawn_flush(self, &hall);
         }
     }
 
@@ -345,7 +346,7 @@ impl Engine {
             flush_if_needed(hall, &mut state.queue)
         };
         match flush {
-            Some(hall) => feed::spawn_flush(self, &hall),
+            Some(hall) => flush::spawn_flush(self, &hall),
             None => {
                 self.rooms.retire(hall);
             }

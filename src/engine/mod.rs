@@ -10,6 +10,7 @@ mod answer;
 mod connection;
 mod dispatch;
 mod feed;
+mod flush;
 mod limit;
 mod membership;
 mod outbox;
@@ -19,6 +20,8 @@ mod publish;
 mod receive;
 mod render;
 mod reply;
+mod tally;
+mod ticket;
 mod timer;
 mod users;
 mod watch;
@@ -36,11 +39,12 @@ use crate::store::MemoryStore;
 use crate::telemetry::Metrics;
 use crate::vocab::{Clock, ConnectionId, MessageId};
 
-pub use admission::{Admission, Arrival, Attached, Refusal, Ticket};
+pub use admission::{Admission, Arrival, Attached};
 pub use connection::{Connection, RequestFacts};
 pub use feed::{Audience, Feed};
 pub use outbox::{Link, Phase};
 pub use publish::{Publication, Published};
+pub use ticket::{Refusal, Ticket};
 pub use timer::TICK;
 
 /// A room with its readers.

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::feed::{self, Audience};
+use crate::engine::feed::Audience;
+use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::membership::{flush_if_needed, seat};
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
@@ -209,7 +210,7 @@ impl Engine {
                 flush_if_needed(&hall, &mut state.queue)
             };
             if let Some(hall) = flush {
-                feed::spawn_flush(self, &hall);
+                flush::spawn_flush(self, &hall);
             }
         }
         Ok(())

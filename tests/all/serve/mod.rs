@@ -1,0 +1,23 @@
+//! The server as clients see it: one in this process for each test, over real sockets, under a clock that the test moves.
+//!
+//! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
+
+mod admission;
+mod auth;
+mod client;
+mod drain;
+mod errors;
+mod fault;
+mod harness;
+mod heartbeat;
+mod history;
+mod http;
+mod idempotency;
+mod inbox;
+mod limits;
+mod presence;
+mod protocols;
+mod queue;
+mod resume;
+mod rooms;
+mod routes;
