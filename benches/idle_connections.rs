@@ -6,9 +6,10 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+use socket2::{Domain, Socket, Type};
 use trunkline::protocol::websocket::{Masking, encode_text};
 use trunkline::transport::acceptor::RequestLimits;
 
@@ -100,7 +101,7 @@ fn client(address: SocketAddr, width: usize) -> Outcome<()> {
         while left > 0 {
             let mut burst = Vec::new();
             for _ in 0..left.min(width) {
-                burst.push(TcpStream::connect(address)?);
+                burst.push(connect(address, kept.len())?);
             }
             left -= burst.len();
             for stream in &mut burst {
@@ -118,6 +119,17 @@ fn client(address: SocketAddr, width: usize) -> Outcome<()> {
         writeln!(std::io::stdout(), "open")?;
     }
     Ok(())
+}
+
+/// From an address of this process's own for every 5,000: the kernel's search for a free port takes seconds where many are in
+/// use or have just been.
+fn connect(address: SocketAddr, number: usize) -> Outcome<TcpStream> {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let from = Ipv4Addr::new(127, high | 0x80, low, u8::try_from(number / 5000)?);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&address.into())?;
+    Ok(socket.into())
 }
 
 fn read_until(stream: &mut TcpStream, end: &[u8]) -> Outcome<()> {

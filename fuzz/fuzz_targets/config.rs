@@ -6,8 +6,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use trunkline::config::{MemoryFiles, read};
-use trunkline::diag::render::{Colours, human, json};
+
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/config/mod.rs"]
+mod config;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/diag/mod.rs"]
+mod diag;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/vocab/mod.rs"]
+mod vocab;
+
+use config::{MemoryFiles, read};
+use diag::render::{Colours, human, json};
 
 fuzz_target!(|bytes: &[u8]| {
     // The text refers to itself and to a schema, so that includes and references are walked too.

@@ -3,9 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trunkline::protocol::websocket::{Decoder, Event, Input, Limits, Role, Violation};
 
-const LIMITS: Limits = Limits { message_bytes_max: 4096, fragments_max: 8 };
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/protocol/websocket/mod.rs"]
+mod websocket;
+
+use websocket::{Decoder, Event, Input, Limits, Role, Violation};
+
+const LIMITS: Limits = Limits {
+    message_bytes_max: 4096,
+    fragments_max: 8,
+};
 /// What a partial message may take beside its own bytes: the state of the parts, and a control frame in between.
 const OVERHEAD_BYTES_MAX: usize = 1024;
 
@@ -21,7 +29,11 @@ enum Seen {
 
 fuzz_target!(|case: (bool, Vec<u8>, &[u8])| {
     let (from_client, pieces, bytes) = case;
-    let role = if from_client { Role::Server } else { Role::Client };
+    let role = if from_client {
+        Role::Server
+    } else {
+        Role::Client
+    };
     let whole = decode(role, bytes, &[]);
     assert_eq!(decode(role, bytes, &pieces), whole);
     assert_eq!(decode(role, bytes, &vec![1; bytes.len()]), whole);
@@ -32,7 +44,11 @@ fn decode(role: Role, bytes: &[u8], pieces: &[u8]) -> Vec<Seen> {
     let mut decoder = Decoder::new(role, LIMITS);
     let mut seen = Vec::new();
     let mut rest = bytes;
-    for len in pieces.iter().map(|len| usize::from(*len)).chain([usize::MAX]) {
+    for len in pieces
+        .iter()
+        .map(|len| usize::from(*len))
+        .chain([usize::MAX])
+    {
         let (piece, after) = rest.split_at(len.min(rest.len()));
         rest = after;
         let mut scratch = piece.to_vec();
@@ -45,7 +61,11 @@ fn decode(role: Role, bytes: &[u8], pieces: &[u8]) -> Vec<Seen> {
             }
         }
         let bytes_max = LIMITS.message_bytes_max as usize + OVERHEAD_BYTES_MAX;
-        assert!(decoder.buffered_bytes() <= bytes_max, "{} bytes are kept", decoder.buffered_bytes());
+        assert!(
+            decoder.buffered_bytes() <= bytes_max,
+            "{} bytes are kept",
+            decoder.buffered_bytes()
+        );
     }
     seen
 }
@@ -56,6 +76,8 @@ fn own(event: &Event<'_>) -> Seen {
         Event::Binary(bytes) => Seen::Binary(bytes.to_vec()),
         Event::Ping(payload) => Seen::Ping(payload.to_vec()),
         Event::Pong(payload) => Seen::Pong(payload.to_vec()),
-        Event::Close(close) => Seen::Close(close.map(|close| (close.code.get(), close.reason.to_owned()))),
+        Event::Close(close) => {
+            Seen::Close(close.map(|close| (close.code.get(), close.reason.to_owned())))
+        }
     }
 }

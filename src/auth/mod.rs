@@ -25,6 +25,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::auth::jwt::Verifier;
 use crate::auth::session::SessionFile;
 use crate::plan::{AuthMethod, AuthMode, Credential, Place};
@@ -35,6 +37,8 @@ pub struct Authenticator {
     modes: Vec<Ready>,
     clock: Arc<dyn Clock>,
     random: fn() -> u64,
+    /// What every user without claims has.
+    no_claims: Arc<Value>,
 }
 
 /// An auth mode with what it needs beside the Plan.
@@ -81,6 +85,7 @@ impl Authenticator {
             modes: modes.iter().map(ready).collect(),
             clock,
             random,
+            no_claims: Arc::new(Value::Object(Map::new())),
         };
         authenticator.refresh_sessions();
         authenticator
@@ -144,7 +149,13 @@ impl Authenticator {
         let identity = match &mode.method {
             AuthMethod::Anonymous { user_id, username } => {
                 let templates = (user_id.as_ref(), username.as_ref());
-                anonymous::identify(templates, request, self.clock.now(), self.random)?
+                anonymous::identify(
+                    templates,
+                    request,
+                    self.clock.now(),
+                    self.random,
+                    &self.no_claims,
+                )?
             }
             AuthMethod::Jwt(jwt) => match &jwt.credential {
                 Credential::FirstMessage(within) => {

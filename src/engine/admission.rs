@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::engine::connection::{Connection, Parts, RequestFacts};
-use crate::engine::limit::{AddressKey, Subject};
+use crate::engine::limit::{AddressKey, Exceeded, Subject};
 use crate::engine::membership::Target;
 use crate::engine::outbox::Link;
-use crate::engine::presence::welcome;
 use crate::engine::users::Place;
 use crate::engine::{Engine, random_connection_id};
-use crate::plan::{Endpoint, OnTooMany, RateKey};
-use crate::protocol::CloseCode;
+use crate::plan::{Endpoint, OnTooMany, Protocol, RateKey};
+use crate::protocol::{CloseCode, Frame, Object};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::HandshakeOutcome;
-use crate::vocab::{ConnectionId, Identity, Position, RoomName};
+use crate::vocab::{ConnectionId, Identity, Position, RoomName, UserId};
 
 /// Why a connection is refused, for a person and for a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,26 +75,51 @@ impl Refusal {
     }
 }
 
-/// A count that is given back when this goes.
-pub struct Ticket {
-    id: ConnectionId,
+/// One of the connections that are counted.
+struct Count {
     engine: Arc<Engine>,
+}
+
+impl Count {
+    /// Counts one more, and says how many others there are.
+    fn one_more(engine: Arc<Engine>) -> (Self, usize) {
+        let others = engine.connections.fetch_add(1, Ordering::AcqRel);
+        (Self { engine }, others)
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if self.engine.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.engine.emptied.notify_waiters();
+        }
+    }
+}
+
+/// A connection's place in the counts, free again when the last copy goes.
+#[derive(Clone)]
+pub struct Ticket(Arc<Counted>);
+
+struct Counted {
+    id: ConnectionId,
+    connections: Count,
     address: AddressKey,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.engine.addresses.give_back(self.address);
+    }
 }
 
 impl Ticket {
     /// The id that the connection will have.
     pub fn id(&self) -> ConnectionId {
-        self.id
+        self.0.id
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.engine.addresses.give_back(self.address);
-        if self.engine.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.engine.emptied.notify_waiters();
-        }
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.connections.engine
     }
 }
 
@@ -114,9 +140,8 @@ pub struct Arrival {
 /// A connection that may be; its places are free again when this goes.
 pub struct Admission {
     arrival: Arrival,
-    place: Place,
     rooms: Vec<Automatic>,
-    ticket: Ticket,
+    place: Reserved,
 }
 
 /// A room to be in from the start.
@@ -126,12 +151,17 @@ struct Automatic {
     when_allowed: bool,
 }
 
-impl Drop for Admission {
+/// A connection's place among its user's, and in the counts.
+struct Reserved {
+    user: UserId,
+    place: Place,
+    ticket: Ticket,
+}
+
+impl Drop for Reserved {
     fn drop(&mut self) {
-        self.ticket
-            .engine
-            .users
-            .free(&self.arrival.identity.user.id, self.place.serial);
+        let users = &self.ticket.engine().users;
+        users.free(&self.user, self.place.serial);
     }
 }
 
@@ -139,21 +169,21 @@ impl Drop for Admission {
 pub struct Attached {
     /// The connection.
     pub connection: Arc<Connection>,
-    admission: Admission,
+    reserved: Reserved,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.admission.ticket.engine.detach(&self.connection);
+        self.reserved.ticket.engine().detach(&self.connection);
     }
 }
 
 impl Engine {
-    /// A connection wants to begin: counts it, if its address and the server have room and its connect limits have tokens.
+    /// A connection wants to begin: counts it, if its address and the server have room.
     ///
     /// # Errors
-    /// They have not, or the server is shutting down.
-    pub fn knock(self: &Arc<Self>, endpoint: &Endpoint, ip: IpAddr) -> Result<Ticket, Refusal> {
+    /// They have not, or the server is shutting down. Whoever is refused here is counted nowhere, and has to be gone at once.
+    pub fn knock(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, Refusal> {
         if self.is_draining() {
             return Err(Refusal::unavailable(
                 "the server is shutting down",
@@ -161,43 +191,39 @@ impl Engine {
             ));
         }
         let server = &self.plan.server;
-        let address = AddressKey::from(ip);
-        if self.connections.fetch_add(1, Ordering::AcqRel) >= server.connections_max {
-            self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::limited(
-                "the server has as many connections as it may",
-                CloseCode::Overloaded,
-                Duration::from_secs(5),
-            ));
-        }
-        if !self.addresses.take(address, server.connections_per_ip_max) {
-            self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::limited(
-                "your address has as many connections as it may",
-                CloseCode::Overloaded,
-                Duration::from_secs(5),
-            ));
-        }
-        let ticket = Ticket {
-            id: random_connection_id(),
-            engine: self.clone(),
-            address,
+        let full = |message: &'static str| {
+            Refusal::limited(message, CloseCode::Overloaded, Duration::from_secs(5))
         };
+        let (connections, others) = Count::one_more(self.clone());
+        if others >= server.connections_max {
+            return Err(full("the server has as many connections as it may"));
+        }
+        let address = AddressKey::from(ip);
+        if !self.addresses.take(address, server.connections_per_ip_max) {
+            return Err(full("your address has as many connections as it may"));
+        }
+        Ok(Ticket(Arc::new(Counted {
+            id: random_connection_id(),
+            connections,
+            address,
+        })))
+    }
+
+    /// Spends the tokens of connecting that need no user.
+    ///
+    /// # Errors
+    /// One of the limits has none.
+    pub fn spend_connect(&self, endpoint: &Endpoint, ip: IpAddr) -> Result<(), Refusal> {
         let subject = Subject {
             ip: Some(ip),
             endpoint: Some(endpoint),
             ..Subject::default()
         };
-        self.limits
-            .spend(&endpoint.connect_limits, subject, None)
-            .map_err(|exceeded| {
-                Refusal::limited(
-                    "too many connections in a short time",
-                    CloseCode::TooFast,
-                    exceeded.wait,
-                )
-            })?;
-        Ok(ticket)
+        let limits = endpoint
+            .connect_limits
+            .iter()
+            .filter(|limit| limit.per != RateKey::User);
+        self.limits.spend(limits, subject, None).map_err(too_often)
     }
 
     /// Lets who has an identity in, if the endpoint's rules and those of its automatic rooms do.
@@ -220,13 +246,7 @@ impl Engine {
             .filter(|limit| limit.per == RateKey::User);
         self.limits
             .spend(of_users, subject, None)
-            .map_err(|exceeded| {
-                Refusal::limited(
-                    "too many connections in a short time",
-                    CloseCode::TooFast,
-                    exceeded.wait,
-                )
-            })?;
+            .map_err(too_often)?;
         let max = (endpoint.limits.on_too_many == OnTooMany::Refuse)
             .then_some(endpoint.limits.connections_per_user);
         let place = self
@@ -239,11 +259,15 @@ impl Engine {
                     Duration::from_secs(5),
                 )
             })?;
-        let mut admission = Admission {
+        let reserved = Reserved {
+            user: user.id.clone(),
             place,
-            rooms: Vec::new(),
             ticket,
+        };
+        let mut admission = Admission {
             arrival,
+            rooms: Vec::new(),
+            place: reserved,
         };
         admission.rooms = self.automatic_rooms(&admission)?;
         let facts = admission.facts(self.clock.now());
@@ -289,18 +313,27 @@ impl Engine {
     }
 
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed.
-    pub fn attach(self: &Arc<Self>, mut admission: Admission, link: Box<dyn Link>) -> Attached {
-        let rooms = std::mem::take(&mut admission.rooms);
-        let since = std::mem::take(&mut admission.arrival.since);
-        let request = std::mem::take(&mut admission.arrival.request);
+    pub fn attach(self: &Arc<Self>, admission: Admission, link: Box<dyn Link>) -> Attached {
+        let Admission {
+            arrival,
+            rooms,
+            place: reserved,
+        } = admission;
+        let Arrival {
+            endpoint,
+            request,
+            ip,
+            identity,
+            since,
+        } = arrival;
         let connection = Arc::new(Connection::new(Parts {
-            id: admission.ticket.id,
-            serial: admission.place.serial,
-            user_serial: admission.place.user_serial,
-            endpoint: admission.arrival.endpoint.clone(),
-            user: admission.arrival.identity.user.clone(),
+            id: reserved.ticket.id(),
+            serial: reserved.place.serial,
+            user_serial: reserved.place.user_serial,
+            endpoint,
+            user: identity.user,
             request: Box::new(request),
-            ip: admission.arrival.ip,
+            ip,
             opened: self.clock.monotonic(),
             link,
             metrics: self.metrics.clone(),
@@ -312,7 +345,7 @@ impl Engine {
         self.metrics.connections[connection.endpoint.index].inc();
         let attached = Attached {
             connection,
-            admission,
+            reserved,
         };
         let connection = &attached.connection;
         let mut joined = Vec::new();
@@ -336,13 +369,33 @@ impl Engine {
                 }
             }
         }
-        connection.open_with(welcome(connection, &joined, self.clock.now()).as_ref());
-        self.watch(connection, attached.admission.arrival.identity.expires_at);
+        connection.open_with(self.welcome(connection, &joined).as_ref());
+        self.watch(connection, identity.expires_at);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.
             self.send_away(connection);
         }
         attached
+    }
+
+    fn welcome(&self, connection: &Connection, joined: &[serde_json::Value]) -> Option<Frame> {
+        let endpoint = &connection.endpoint;
+        if !matches!(endpoint.protocol, Protocol::Json | Protocol::EveryFrame(_)) {
+            return None;
+        }
+        let (heartbeat, limits) = (&endpoint.heartbeat, &endpoint.limits);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Some(
+            Object::new("welcome", 512)
+                .field("protocol", &1)
+                .plain("connection_id", connection.id)
+                .user("user", &connection.user)
+                .field("rooms", &joined)
+                .field("heartbeat", &json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)}))
+                .field("limits", &json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection}))
+                .plain("timestamp", self.clock.now())
+                .finish(),
+        )
     }
 
     /// The connection is gone: it leaves its rooms. Called when its [`Attached`] goes.
@@ -351,6 +404,9 @@ impl Engine {
         let seats = {
             let mut inner = connection.inner.lock();
             inner.ended = true;
+            if let Some(timer) = inner.timer.take() {
+                self.timers.cancel(timer);
+            }
             inner.receipts.clear();
             std::mem::take(&mut inner.seats)
         };
@@ -359,6 +415,11 @@ impl Engine {
         }
         self.metrics.connections[connection.endpoint.index].dec();
     }
+}
+
+fn too_often(exceeded: Exceeded) -> Refusal {
+    let message = "too many connections in a short time";
+    Refusal::limited(message, CloseCode::TooFast, exceeded.wait)
 }
 
 impl Admission {
@@ -372,7 +433,7 @@ impl Admission {
             params: None,
             room: None,
             connection: Some(ConnectionFacts {
-                id: self.ticket.id,
+                id: self.place.ticket.id(),
                 ip: arrival.ip,
                 endpoint: arrival.endpoint.path.as_str(),
                 age: Duration::ZERO,

@@ -37,9 +37,17 @@ impl Engine {
                     )
                     .into());
                 }
-                rooms
-                    .iter()
-                    .try_for_each(|(room, since)| self.join_by_frame(connection, room, *since, id))
+                let (last, others) = match rooms.split_last() {
+                    Some(split) => split,
+                    None => return Ok(()),
+                };
+                // Each room is answered for itself: one that refuses does not keep the connection from the others.
+                for (room, since) in others {
+                    if let Err(refused) = self.join_by_frame(connection, room, *since, id) {
+                        self.refuse(connection, id, &refused);
+                    }
+                }
+                self.join_by_frame(connection, &last.0, last.1, id)
             }
             ClientFrame::Leave(room) => Ok(self.leave_by_frame(connection, &room, id)?),
             ClientFrame::Members(query) => Ok(self.members(connection, id, &query)?),
@@ -114,9 +122,11 @@ impl Engine {
         };
         // A page must not fill the reader's own queue: the oldest of it are left for the next.
         let mut left = connection.endpoint.limits.queue_bytes.len() / 2;
+        let mut first = true;
         let fits = page.entries.iter().rev().take_while(|entry| {
             let len = entry.frame.payload().len() + 1;
-            let fits = len <= left;
+            let fits = len <= left || std::mem::take(&mut first);
+            first = false;
             left = left.saturating_sub(len);
             fits
         });

@@ -14,6 +14,7 @@ use crate::engine::Hall;
 use crate::engine::limit::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
 use crate::engine::render;
+use crate::engine::timer::TimerKey;
 use crate::plan::{Endpoint, Protocol};
 use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
 use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
@@ -65,6 +66,8 @@ pub(super) struct Inner {
     pub(super) strikes: u32,
     /// Inbox messages that count as received once everything that waits is written.
     pub(super) receipts: Vec<(Arc<Hall>, Seq)>,
+    /// What is to be done for it next.
+    pub(super) timer: Option<TimerKey>,
     pub(super) ended: bool,
 }
 
@@ -154,28 +157,36 @@ impl Connection {
     /// Sends a refusal.
     pub(super) fn reject(&self, id: Option<&str>, reject: &Reject) {
         self.metrics.rejects[reject.code as usize].inc();
-        tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = %reject.message, cause = reject.cause, "rejected");
+        tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "rejected");
         self.send(&reject.to_frame(id));
     }
 
     /// Sends bytes that are a frame already.
     pub(super) fn send_as_is(&self, frame: &Bytes) {
-        self.send_batch(&[frame], &[IoSlice::new(frame)]);
+        let mut tally = Tally::default();
+        self.send_batch(&[frame], &[IoSlice::new(frame)], &mut tally);
+        tally.count(&self.metrics);
     }
 
-    /// Sends frames in as few writes as there can be; `slices` are the same bytes.
-    pub(super) fn send_batch(&self, frames: &[&Bytes], slices: &[IoSlice<'_>]) {
+    /// Sends frames in as few writes as there can be; `slices` are the same bytes. What it came to is added to `tally`.
+    pub(super) fn send_batch(&self, frames: &[&Bytes], slices: &[IoSlice<'_>], tally: &mut Tally) {
         let bounds = self.bounds();
-        let written = self.with_outbox(|outbox| outbox.push(frames, slices, &*self.link, bounds));
-        self.metrics.frames_sent.inc_by(frames.len() as u64);
+        let written = self.with_outbox(tally, |outbox| {
+            outbox.push(frames, slices, &*self.link, bounds)
+        });
+        tally.frames += frames.len() as u64;
         if written.overflowed {
-            tracing::debug!(connection = ?self.id, user = %self.user.id, "too slow: its queue is full");
-            self.close_with(
-                CloseCode::TooSlow,
-                CloseCode::TooSlow.reason(),
-                Backlog::Drop,
-            );
+            self.close_as_too_slow();
         }
+    }
+
+    fn close_as_too_slow(&self) {
+        tracing::debug!(connection = ?self.id, user = %self.user.id, "too slow: its queue is full");
+        self.close_with(
+            CloseCode::TooSlow,
+            CloseCode::TooSlow.reason(),
+            Backlog::Drop,
+        );
     }
 
     fn bounds(&self) -> Bounds {
@@ -192,28 +203,29 @@ impl Connection {
         self.outbox.lock().excuse(replay, self.bounds());
     }
 
-    /// Does something with the outbox and counts what it did.
-    fn with_outbox(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
-        let (written, before, after) = {
+    /// Does something with the outbox, adds what it came to, and wakes the task where it has something to do.
+    fn with_outbox(&self, tally: &mut Tally, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
+        let written = {
             let mut outbox = self.outbox.lock();
-            let before = (outbox.bytes(), outbox.frames());
+            let (bytes, frames) = (outbox.bytes(), outbox.frames());
             let written = act(&mut outbox);
-            (written, before, (outbox.bytes(), outbox.frames()))
+            tally.queue_bytes += outbox.bytes() as i64 - bytes as i64;
+            tally.queue_frames += outbox.frames() as i64 - frames as i64;
+            written
         };
-        self.metrics.socket_writes.inc_by(written.calls);
-        self.metrics.bytes_sent.inc_by(written.bytes);
-        let gauges = [
-            (&self.metrics.queue_bytes, before.0, after.0),
-            (&self.metrics.queue_frames, before.1, after.1),
-        ];
-        for (gauge, before, after) in gauges {
-            if before != after {
-                gauge.inc_by(after as i64 - before as i64);
-            }
-        }
+        tally.calls += written.calls;
+        tally.bytes += written.bytes;
         if written.wake {
             self.wake();
         }
+        written
+    }
+
+    /// As [`Connection::with_outbox`], counted at once.
+    fn with_outbox_alone(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
+        let mut tally = Tally::default();
+        let written = self.with_outbox(&mut tally, act);
+        tally.count(&self.metrics);
         written
     }
 
@@ -224,22 +236,28 @@ impl Connection {
 
     /// Lets go what was held back.
     pub fn release(&self) {
-        self.with_outbox(|outbox| outbox.release(&*self.link));
+        self.with_outbox_alone(|outbox| outbox.release(&*self.link));
+        self.settle_receipts();
     }
 
     /// Sends `first` before everything that was held back, and lets that go.
     pub(super) fn open_with(&self, first: Option<&Frame>) {
-        self.with_outbox(|outbox| {
-            if let Some(frame) = first {
-                outbox.lead(frame.bytes().clone());
-            }
-            outbox.release(&*self.link)
+        let written = self.with_outbox_alone(|outbox| {
+            outbox.open(
+                first.map(|frame| frame.bytes().clone()),
+                &*self.link,
+                self.bounds(),
+            )
         });
+        if written.overflowed {
+            self.close_as_too_slow();
+        }
+        self.settle_receipts();
     }
 
     /// The socket takes more: writes what waits.
     pub fn drain(&self) {
-        self.with_outbox(|outbox| outbox.drain(&*self.link));
+        self.with_outbox_alone(|outbox| outbox.drain(&*self.link));
         self.settle_receipts();
     }
 
@@ -265,13 +283,18 @@ impl Connection {
     }
 
     fn settle_receipts(&self) {
-        {
+        let is_inbox = |hall: &&Arc<Hall>| hall.kind.inbox.is_some();
+        if !self.inner.lock().seats.iter().any(|hall| is_inbox(&hall)) {
+            return;
+        }
+        let receipts = {
             let outbox = self.outbox.lock();
             if outbox.phase() != Phase::Open || !outbox.is_empty() {
                 return;
             }
-        }
-        let receipts = std::mem::take(&mut self.inner.lock().receipts);
+            // Under the outbox's lock: what is taken here was pushed before, and nothing of it waits.
+            std::mem::take(&mut self.inner.lock().receipts)
+        };
         for (hall, seq) in receipts {
             hall.lock().room.written(seq);
         }
@@ -291,7 +314,7 @@ impl Connection {
     fn close_frame(&self, code: WireCode, reason: &str, backlog: Backlog) {
         let frame = encode_close(code, reason, Masking::Plain);
         let mut begun = false;
-        self.with_outbox(|outbox| {
+        self.with_outbox_alone(|outbox| {
             begun = outbox.phase() == Phase::Open;
             outbox.close(frame, backlog, &*self.link)
         });
@@ -344,7 +367,7 @@ impl Connection {
 
     /// Nothing can be written any more.
     pub(super) fn end(&self) {
-        self.with_outbox(|outbox| {
+        self.with_outbox_alone(|outbox| {
             outbox.end();
             Written::default()
         });
@@ -385,6 +408,29 @@ impl Connection {
     /// How long the connection has lasted.
     pub fn age(&self, now: Monotonic) -> Duration {
         now.since(self.opened)
+    }
+}
+
+/// What writing came to, added up so that the shared counters are touched once.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    calls: u64,
+    bytes: u64,
+    frames: u64,
+    queue_bytes: i64,
+    queue_frames: i64,
+}
+
+impl Tally {
+    /// Adds it to the metrics.
+    pub(super) fn count(&self, metrics: &Metrics) {
+        metrics.socket_writes.inc_by(self.calls);
+        metrics.bytes_sent.inc_by(self.bytes);
+        metrics.frames_sent.inc_by(self.frames);
+        if self.queue_frames != 0 || self.queue_bytes != 0 {
+            metrics.queue_bytes.inc_by(self.queue_bytes);
+            metrics.queue_frames.inc_by(self.queue_frames);
+        }
     }
 }
 

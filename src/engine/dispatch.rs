@@ -1,6 +1,5 @@
 //! Where a valid message goes: to a room, to a user, back; once for each idempotency key.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,33 +18,30 @@ impl Engine {
         let decoded = &valid.0.decoded;
         if let Place::User(user) = &decoded.place {
             return self.keyed(valid, |outcome| {
-                self.send_to_user(valid, user.as_str(), outcome);
-                Ok(())
+                self.send_to_user(valid, user.as_str(), outcome)
             });
         }
+        if let (Origin::Application(_), Place::Room(_)) = (&decoded.origin, &decoded.place) {
+            // It was published to this room, whatever the type's own `to`: the key's rooms were checked for this one.
+            return self.post(valid, &decoded.place, Audience::Everyone);
+        }
+        let Origin::Client(connection) = &decoded.origin else {
+            let cause = "the application publishes to rooms and users alone";
+            return Err(Reject::new(RejectCode::Internal, "internal error")
+                .cause(cause)
+                .into());
+        };
         match &decoded.message.to {
             Route::Room => self.post(valid, &decoded.place, Audience::Everyone),
             Route::Others => {
-                let audience = match decoded.origin {
-                    Origin::Client(connection) => Audience::NotUser(connection.user_serial),
-                    Origin::Application(_) => Audience::Everyone,
-                };
+                let audience = Audience::NotUser(connection.user_serial);
                 self.post(valid, &decoded.place, audience)
             }
             Route::OtherConnections => {
-                let audience = match decoded.origin {
-                    Origin::Client(connection) => Audience::NotConnection(connection.serial),
-                    Origin::Application(_) => Audience::Everyone,
-                };
+                let audience = Audience::NotConnection(connection.serial);
                 self.post(valid, &decoded.place, audience)
             }
-            Route::Sender | Route::None => match (&decoded.origin, &decoded.place) {
-                // The application has no connection of its own: what it publishes to a room goes to the room.
-                (Origin::Application(_), Place::Room(_)) => {
-                    self.post(valid, &decoded.place, Audience::Everyone)
-                }
-                _ => self.keyed(valid, |_| Ok(())),
-            },
+            Route::Sender | Route::None => self.keyed(valid, |_| ()),
             Route::User(expression) => {
                 let id = expression
                     .evaluate(&self.facts(&valid.0))
@@ -62,10 +58,7 @@ impl Engine {
                     )
                     .into());
                 };
-                self.keyed(valid, |outcome| {
-                    self.send_to_user(valid, &id, outcome);
-                    Ok(())
-                })
+                self.keyed(valid, |outcome| self.send_to_user(valid, &id, outcome))
             }
             Route::OtherRoom(template) => {
                 let name = template.render(&self.facts(&valid.0)).map_err(|failure| {
@@ -83,7 +76,7 @@ impl Engine {
 
     fn send_to_user(&self, valid: &Valid<'_>, user: &str, outcome: &Outcome) {
         let decoded = &valid.0.decoded;
-        let frame = self.message_frame(decoded, None, outcome);
+        let frame = self.message_frame(&valid.0, None, outcome);
         let connections = self.users.connections(user);
         for connection in &connections {
             connection.send(&frame);
@@ -92,43 +85,44 @@ impl Engine {
     }
 
     /// Does what a message that goes to no room asks for, once for each idempotency key, and answers.
-    fn keyed(
-        &self,
-        valid: &Valid<'_>,
-        act: impl FnOnce(&Outcome) -> Result<(), Refused>,
-    ) -> Result<Outcome, Refused> {
+    fn keyed(&self, valid: &Valid<'_>, act: impl FnOnce(&Outcome)) -> Result<Outcome, Refused> {
         let decoded = &valid.0.decoded;
-        let body = (decoded.message.name.as_str(), &*decoded.data);
-        let now = self.clock.now();
-        // A key counts for one place, and another user is another place. User ids hold no NUL, so the first one ends them.
-        let key = decoded.key.as_ref().map(|key| match &decoded.place {
-            Place::User(user) => Cow::Owned(format!("{user}\0{key}")),
-            _ => Cow::Borrowed(&**key),
-        });
-        if let Some(key) = &key {
-            match self
-                .endpoint_keys
-                .lock()
-                .look(decoded.origin.key_owner(), key, body, now)
-            {
-                Seen::Never => {}
-                Seen::Before(outcome) => {
-                    self.answer_directly(valid, &outcome);
-                    return Ok(outcome);
-                }
-                Seen::Differently => return Err(key_reused().into()),
-            }
-        }
-        let outcome = Outcome {
+        let fresh = Outcome {
             message_id: self.next_message_id(),
             seq: None,
         };
-        act(&outcome)?;
-        if let Some(key) = &key {
-            self.endpoint_keys
-                .lock()
-                .remember(decoded.origin.key_owner(), key, body, outcome, now);
-        }
+        let outcome = match &decoded.key {
+            None => {
+                act(&fresh);
+                fresh
+            }
+            Some(key) => {
+                // A key counts for one place. Neither names nor user ids hold a NUL, so the first one ends the place.
+                let key = match (&decoded.place, &decoded.origin) {
+                    (Place::User(user), _) => format!("user {user}\0{key}"),
+                    (Place::Seat(hall), _) => format!("room {}\0{key}", hall.name),
+                    (Place::Room(target), _) => format!("room {}\0{key}", target.name),
+                    (Place::Endpoint, Origin::Client(connection)) => {
+                        format!("endpoint {}\0{key}", connection.endpoint.path)
+                    }
+                    (Place::Endpoint, Origin::Application(_)) => format!("endpoint\0{key}"),
+                };
+                let body = (decoded.message.name.as_str(), &*decoded.data);
+                let (owner, now) = (decoded.origin.key_owner(), valid.0.now);
+                let mut keys = self.endpoint_keys.lock();
+                match keys.look(owner, &key, body, now) {
+                    Seen::Differently => return Err(key_reused().into()),
+                    Seen::Before(outcome) => outcome,
+                    Seen::Never => {
+                        // Remembered before it is done, so that the same from another connection is not done too.
+                        keys.remember(owner, &key, body, fresh, now);
+                        drop(keys);
+                        act(&fresh);
+                        fresh
+                    }
+                }
+            }
+        };
         self.answer_directly(valid, &outcome);
         Ok(outcome)
     }
@@ -161,12 +155,7 @@ impl Engine {
                 &target.kind,
                 &target.parameters,
                 |hall, state| {
-                    let posted =
-                        self.post_into(valid, hall, &mut state.room, &mut state.queue, audience);
-                    if state.room.members.is_empty() {
-                        self.forget_later(hall, state);
-                    }
-                    posted
+                    self.post_into(valid, hall, &mut state.room, &mut state.queue, audience)
                 },
             ),
             Place::Endpoint | Place::User(_) => Err(Reject::new(
@@ -198,7 +187,7 @@ impl Engine {
             )
             .into());
         }
-        let now = self.clock.now();
+        let now = valid.0.now;
         let body = (message.name.as_str(), &*decoded.data);
         let seen = decoded.key.as_ref().map_or(Seen::Never, |key| {
             room.keys.look(decoded.origin.key_owner(), key, body, now)
@@ -240,7 +229,7 @@ impl Engine {
         };
         let say = |answer: Option<(&Arc<Connection>, Frame)>, queue: &mut Feed| match answer {
             Some((connection, frame)) if reads_here(connection) => {
-                queue.say(Audience::Only(connection.serial), frame)
+                queue.answer(connection.serial, frame)
             }
             Some((connection, frame)) => connection.send(&frame),
             None => {}
@@ -250,7 +239,7 @@ impl Engine {
             queue,
         );
         if fresh {
-            let frame = self.message_frame(decoded, Some(&hall.name), &outcome);
+            let frame = self.message_frame(&valid.0, Some(&hall.name), &outcome);
             if outcome.seq.is_some() {
                 room.store(now, outcome.message_id, frame.clone());
             }

@@ -4,12 +4,15 @@
 //! time that it runs, it finds what all of them appended, and writes each reader's share with one vectored write. One flush of a
 //! room runs at a time, so a room has one order; a reader whose socket would block is left to its own task.
 
+use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::connection::Connection;
+use crate::engine::connection::{Connection, Tally};
 use crate::engine::{Engine, Hall, render};
 use crate::plan::Protocol;
 use crate::protocol::{Frame, FrameKind};
@@ -17,8 +20,10 @@ use crate::vocab::Seq;
 
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
-/// So many frames may wait for a room's flush before publishers are refused.
-const WAITING_MAX: usize = 16_384;
+/// So many frames may wait for a room's flush before publishers and newcomers are refused.
+const WAITING_FRAMES_MAX: usize = 16_384;
+/// So many bytes.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a room's readers still have to get.
 #[derive(Debug, Default)]
@@ -28,23 +33,65 @@ pub struct Feed {
     /// Serials of leaving connections, with the number of frames that they still get.
     leaving: Vec<(u64, usize)>,
     says: Vec<Say>,
+    says_bytes: usize,
+    /// Frames for one connection each, with the number of frames for all that go before.
+    answers: Vec<(u64, usize, Frame)>,
     flushing: bool,
-    forgotten_later: bool,
 }
 
 /// A connection that reads a room.
 #[derive(Debug)]
 struct Reader {
     connection: Arc<Connection>,
+    /// Where writing a message takes it out of the inbox: the last number that the opening has.
+    receipt: Option<Seq>,
+    /// While it comes or goes.
+    passage: Option<Box<Passage>>,
+}
+
+/// Which part of a batch a reader gets that comes or goes within it.
+#[derive(Debug)]
+struct Passage {
     /// What it gets before anything else.
     opening: Vec<Frame>,
     from: usize,
     until: usize,
-    /// Where writing a message takes it out of the inbox: the last number that the opening has.
-    receipt: Option<Seq>,
 }
 
-/// One frame for some of the readers.
+const STAYS: usize = usize::MAX;
+
+impl Reader {
+    fn stays(&self) -> bool {
+        self.passage
+            .as_ref()
+            .is_none_or(|passage| passage.until == STAYS)
+    }
+
+    fn leave(&mut self, until: usize) {
+        match &mut self.passage {
+            Some(passage) => passage.until = until,
+            None => {
+                self.passage = Some(Box::new(Passage {
+                    opening: Vec::new(),
+                    from: 0,
+                    until,
+                }));
+            }
+        }
+    }
+
+    /// The part of `frames` frames that it gets.
+    fn share(&self, frames: usize) -> Range<usize> {
+        let (from, until) = self
+            .passage
+            .as_ref()
+            .map_or((0, STAYS), |passage| (passage.from, passage.until));
+        let start = from.min(frames);
+        start..until.clamp(start, frames)
+    }
+}
+
+/// One frame for the readers of an audience.
 #[derive(Debug)]
 struct Say {
     audience: Audience,
@@ -63,8 +110,6 @@ pub enum Audience {
     NotUser(u64),
     /// All but the connection of this number.
     NotConnection(u64),
-    /// The connection of this number.
-    Only(u64),
 }
 
 impl Audience {
@@ -73,7 +118,6 @@ impl Audience {
             Self::Everyone => true,
             Self::NotUser(user) => connection.user_serial != user,
             Self::NotConnection(serial) => connection.serial != serial,
-            Self::Only(serial) => connection.serial == serial,
         }
     }
 }
@@ -86,22 +130,16 @@ impl crate::broker::memory::Feed for Feed {
 
 impl Feed {
     fn has_work(&self) -> bool {
-        !self.says.is_empty() || !self.entering.is_empty() || !self.leaving.is_empty()
+        !(self.says.is_empty()
+            && self.answers.is_empty()
+            && self.entering.is_empty()
+            && self.leaving.is_empty())
     }
 
-    /// Whether a timer looks after what the empty room keeps.
-    pub fn is_forgotten_later(&self) -> bool {
-        self.forgotten_later
-    }
-
-    /// Sets whether a timer does.
-    pub fn set_forgotten_later(&mut self, is: bool) {
-        self.forgotten_later = is;
-    }
-
-    /// Whether so much waits that publishers have to be refused.
+    /// Whether so much waits that publishers and newcomers have to be refused.
     pub fn is_full(&self) -> bool {
-        self.says.len() >= WAITING_MAX
+        self.says.len() + self.entering.len() >= WAITING_FRAMES_MAX
+            || self.says_bytes >= WAITING_BYTES_MAX
     }
 
     /// `connection` reads from here on, `opening` first.
@@ -114,10 +152,12 @@ impl Feed {
         let from = self.says.len();
         self.entering.push(Reader {
             connection,
-            opening,
-            from,
-            until: usize::MAX,
             receipt,
+            passage: Some(Box::new(Passage {
+                opening,
+                from,
+                until: STAYS,
+            })),
         });
     }
 
@@ -126,9 +166,14 @@ impl Feed {
         self.leaving.push((serial, self.says.len()));
     }
 
-    /// A frame that is no message: an announcement, an answer.
+    /// A frame for one reader, in its place among those for all.
+    pub fn answer(&mut self, serial: u64, frame: Frame) {
+        self.answers.push((serial, self.says.len(), frame));
+    }
+
+    /// A frame that is no message: an announcement.
     pub fn say(&mut self, audience: Audience, frame: Frame) {
-        self.says.push(Say {
+        self.push(Say {
             audience,
             frame,
             message: None,
@@ -138,12 +183,17 @@ impl Feed {
 
     /// A message.
     pub fn publish(&mut self, audience: Audience, frame: Frame, message: usize, seq: Option<Seq>) {
-        self.says.push(Say {
+        self.push(Say {
             audience,
             frame,
             message: Some(message),
             seq,
         });
+    }
+
+    fn push(&mut self, say: Say) {
+        self.says_bytes += say.frame.bytes().len();
+        self.says.push(say);
     }
 
     /// Whether a flush has to be spawned for what was appended; then it counts as spawned.
@@ -154,27 +204,40 @@ impl Feed {
     }
 
     fn take(&mut self) -> Batch {
+        self.says_bytes = 0;
+        let mut answers: HashMap<u64, Vec<(usize, Frame)>> = HashMap::new();
+        for (serial, before, frame) in self.answers.drain(..) {
+            answers.entry(serial).or_default().push((before, frame));
+        }
         Batch {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
+            answers,
         }
     }
 }
 
+/// What one round of a flush writes.
 struct Batch {
     entering: Vec<Reader>,
     leaving: Vec<(u64, usize)>,
     says: Vec<Say>,
+    answers: HashMap<u64, Vec<(usize, Frame)>>,
+}
+
+/// Appends the flush of `hall` to what the runtime has to do.
+pub(super) fn spawn_flush(engine: &Arc<Engine>, hall: &Arc<Hall>) {
+    tokio::spawn(flush(engine.clone(), hall.clone()));
 }
 
 /// Writes what `hall`'s readers have to get, until nothing waits.
-pub(super) async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
+async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
     // The others that are ready in this turn publish first: what they say leaves together.
     tokio::task::yield_now().await;
     let mut readers = std::mem::take(&mut hall.lock().queue.readers);
     loop {
-        let batch = {
+        let mut batch = {
             let mut state = hall.lock();
             if !state.queue.has_work() {
                 state.queue.readers = std::mem::take(&mut readers);
@@ -183,103 +246,181 @@ pub(super) async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
             }
             state.queue.take()
         };
-        readers.extend(batch.entering);
-        for (serial, until) in batch.leaving {
-            // Who came, left and came again stands here several times.
-            if let Some(reader) = readers
-                .iter_mut()
-                .find(|reader| reader.connection.serial == serial && reader.until == usize::MAX)
-            {
-                reader.until = until;
-            }
-        }
+        readers.append(&mut batch.entering);
+        see_out(&batch.leaving, &mut readers);
+        let shared = Shared::new(&batch);
         let mut start = 0;
         while start < readers.len() {
             let end = readers.len().min(start + READERS_PER_TURN);
-            deliver(&engine, &hall, &batch.says, &mut readers[start..end]);
+            let some = &mut readers[start..end];
+            // A panic is our fault; the room and its other readers must not pay for it.
+            let write = AssertUnwindSafe(|| shared.write(&engine, &hall, some));
+            if catch_unwind(write).is_err() {
+                engine.metrics.panics.inc();
+                tracing::error!(room = %hall.name, "a panic while frames were written");
+            }
             start = end;
             tokio::task::yield_now().await;
         }
-        readers.retain(|reader| reader.until == usize::MAX);
-        readers.iter_mut().for_each(|reader| reader.from = 0);
+        shared.count(&engine, readers.len());
+        readers.retain(Reader::stays);
+        readers.iter_mut().for_each(|reader| reader.passage = None);
     }
     if engine.rooms.retire(&hall) {
         tracing::trace!(room = %hall.name, "forgotten");
     }
 }
 
-/// Writes `says` to `readers`.
-fn deliver(engine: &Engine, hall: &Arc<Hall>, says: &[Say], readers: &mut [Reader]) {
-    let everything: Vec<&Bytes> = says.iter().map(|say| say.frame.bytes()).collect();
-    let everything_sliced: Vec<IoSlice<'_>> =
-        everything.iter().map(|bytes| IoSlice::new(bytes)).collect();
-    let json_for_all = says
-        .iter()
-        .all(|say| say.audience == Audience::Everyone && say.frame.kind() == FrameKind::Json);
-    let mut rendered = Rendered::default();
+/// Sets how far the leaving read. Who came, left and came again stands here several times: the first to come is the first to go.
+fn see_out(leaving: &[(u64, usize)], readers: &mut [Reader]) {
+    if leaving.is_empty() {
+        return;
+    }
+    let mut limits: HashMap<u64, VecDeque<usize>> = HashMap::new();
+    for (serial, until) in leaving {
+        limits.entry(*serial).or_default().push_back(*until);
+    }
     for reader in readers.iter_mut() {
-        let speaks_json = matches!(
-            reader.connection.endpoint.protocol,
-            Protocol::Json | Protocol::EveryFrame(_)
-        );
-        let has_opening = !reader.opening.is_empty();
-        let range = reader.from.min(says.len())..reader.until.min(says.len());
-        if json_for_all && speaks_json && !has_opening {
-            if !range.is_empty() {
-                reader.connection.send_batch(
-                    &everything[range.clone()],
-                    &everything_sliced[range.clone()],
+        if reader.stays()
+            && let Some(until) = limits
+                .get_mut(&reader.connection.serial)
+                .and_then(VecDeque::pop_front)
+        {
+            reader.leave(until);
+        }
+    }
+}
+
+/// A batch, prepared once for all readers.
+struct Shared<'b> {
+    batch: &'b Batch,
+    frames: Vec<&'b Bytes>,
+    slices: Vec<IoSlice<'b>>,
+    /// Every frame goes to every reader that speaks JSON.
+    is_plain: bool,
+}
+
+impl<'b> Shared<'b> {
+    fn new(batch: &'b Batch) -> Self {
+        let frames: Vec<&Bytes> = batch.says.iter().map(|say| say.frame.bytes()).collect();
+        Self {
+            batch,
+            slices: frames.iter().map(|bytes| IoSlice::new(bytes)).collect(),
+            frames,
+            is_plain: batch.says.iter().all(|say| {
+                say.audience == Audience::Everyone && say.frame.kind() == FrameKind::Json
+            }),
+        }
+    }
+
+    /// Writes each reader's share.
+    fn write(&self, engine: &Engine, hall: &Arc<Hall>, readers: &mut [Reader]) {
+        let mut tally = Tally::default();
+        let mut rendered = Rendered::default();
+        let says = &self.batch.says;
+        for reader in readers {
+            let range = reader.share(says.len());
+            let connection = &reader.connection;
+            let answers = self.batch.answers.get(&connection.serial);
+            let speaks_json = matches!(
+                connection.endpoint.protocol,
+                Protocol::Json | Protocol::EveryFrame(_)
+            );
+            let opening = reader
+                .passage
+                .as_mut()
+                .map(|passage| std::mem::take(&mut passage.opening))
+                .unwrap_or_default();
+            let has_opening = !opening.is_empty();
+            if self.is_plain && speaks_json && !has_opening && answers.is_none() {
+                if !range.is_empty() {
+                    let (frames, slices) =
+                        (&self.frames[range.clone()], &self.slices[range.clone()]);
+                    connection.send_batch(frames, slices, &mut tally);
+                }
+            } else {
+                let answers = answers.map_or(&[][..], Vec::as_slice);
+                self.write_some(
+                    reader,
+                    &opening,
+                    range.clone(),
+                    answers,
+                    &mut rendered,
+                    &mut tally,
                 );
             }
-        } else {
-            deliver_some(says, reader, &mut rendered);
+            self.receipts(hall, reader, range, has_opening);
         }
-        if let Some(before) = reader.receipt {
-            let read = &says[range.start..range.end.max(range.start)];
-            let last = read.iter().rev().find_map(|say| say.seq).max(Some(before));
-            if has_opening || last != Some(before) {
-                reader.receipt = last;
-                let seq = last.unwrap_or(before);
-                reader.connection.receive_when_written(hall, seq);
+        tally.count(&engine.metrics);
+    }
+
+    /// Writes one reader's share where it is not simply everything: openings, answers, audiences, rendered text.
+    fn write_some(
+        &self,
+        reader: &Reader,
+        opening: &[Frame],
+        range: Range<usize>,
+        answers: &[(usize, Frame)],
+        rendered: &mut Rendered,
+        tally: &mut Tally,
+    ) {
+        let connection = &*reader.connection;
+        let says = &self.batch.says;
+        let mut frames: Vec<Bytes> =
+            Vec::with_capacity(opening.len() + range.len() + answers.len());
+        frames.extend(opening.iter().filter_map(|frame| form(connection, frame)));
+        if !frames.is_empty() {
+            connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
+        }
+        let mut answers = answers.iter().peekable();
+        for index in range.clone() {
+            while let Some((_, answer)) = answers.next_if(|(before, _)| *before <= index) {
+                frames.extend(form(connection, answer));
+            }
+            let say = &says[index];
+            if say.audience.includes(connection) {
+                frames.extend(rendered.get(index, connection, &say.frame));
             }
         }
-    }
-    count(engine, says, readers.len());
-}
-
-fn count(engine: &Engine, says: &[Say], readers: usize) {
-    for say in says {
-        let Some(message) = say.message else { continue };
-        let reached = match say.audience {
-            Audience::Everyone => readers,
-            Audience::Only(_) => 1,
-            Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
-        };
-        engine.metrics.messages_delivered[message].inc_by(reached as u64);
-    }
-}
-
-/// Writes one reader's share where it is not simply everything: openings, audiences, rendered text.
-fn deliver_some(says: &[Say], reader: &mut Reader, rendered: &mut Rendered) {
-    let connection = reader.connection.clone();
-    let opening = std::mem::take(&mut reader.opening);
-    let mut frames: Vec<Bytes> = Vec::with_capacity(opening.len() + says.len());
-    for frame in &opening {
-        frames.extend(form(&connection, frame));
-    }
-    if !frames.is_empty() {
-        connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
-    }
-    let range = reader.from.min(says.len())..reader.until.min(says.len());
-    for (index, say) in says.iter().enumerate().take(range.end).skip(range.start) {
-        if say.audience.includes(&connection) {
-            frames.extend(rendered.get(index, &connection, &say.frame));
+        frames.extend(answers.filter_map(|(_, answer)| form(connection, answer)));
+        let frames: Vec<&Bytes> = frames.iter().collect();
+        let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        if !frames.is_empty() {
+            connection.send_batch(&frames, &slices, tally);
         }
     }
-    let frames: Vec<&Bytes> = frames.iter().collect();
-    let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
-    if !frames.is_empty() {
-        connection.send_batch(&frames, &slices);
+
+    /// Takes out of the inbox what its owner was written.
+    fn receipts(
+        &self,
+        hall: &Arc<Hall>,
+        reader: &mut Reader,
+        range: Range<usize>,
+        has_opening: bool,
+    ) {
+        let Some(before) = reader.receipt else { return };
+        let connection = &reader.connection;
+        let was_written = |say: &&Say| {
+            say.audience.includes(connection) && form(connection, &say.frame).is_some()
+        };
+        let read = self.batch.says[range].iter().rev().filter(was_written);
+        let mut read = read.filter_map(|say| say.seq);
+        let last = read.next().unwrap_or(before).max(before);
+        if has_opening || last != before {
+            reader.receipt = Some(last);
+            reader.connection.receive_when_written(hall, last);
+        }
+    }
+
+    fn count(&self, engine: &Engine, readers: usize) {
+        for say in &self.batch.says {
+            let Some(message) = say.message else { continue };
+            let reached = match say.audience {
+                Audience::Everyone => readers,
+                Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
+            };
+            engine.metrics.messages_delivered[message].inc_by(reached as u64);
+        }
     }
 }
 
@@ -316,9 +457,4 @@ impl Rendered {
         self.0.push((index, endpoint, bytes.clone()));
         bytes
     }
-}
-
-/// Appends to a locked room's feed through `act`, and spawns the flush where none is due.
-pub(super) fn spawn_flush(engine: &Arc<Engine>, hall: &Arc<Hall>) {
-    tokio::spawn(flush(engine.clone(), hall.clone()));
 }

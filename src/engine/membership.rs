@@ -168,12 +168,22 @@ impl Engine {
             &target.parameters,
             |hall, state| {
                 place_in(&hall.kind, &hall.name, &state.room, &connection.user)?;
+                if state.queue.is_full() {
+                    let message =
+                        format!("`{}` has more to deliver than it can: try again", hall.name);
+                    return Err(Reject::new(RejectCode::Unavailable, message));
+                }
                 if already {
+                    if since.is_some() {
+                        let message = format!(
+                            "you are in `{}` already: leave it first to resume it",
+                            hall.name
+                        );
+                        return Err(Reject::new(RejectCode::Conflict, message));
+                    }
                     let standing = standing(&mut state.room, hall, self, connection);
                     if let Some(id) = answer {
-                        state
-                            .queue
-                            .say(Audience::Only(connection.serial), joined(id, &standing));
+                        state.queue.answer(connection.serial, joined(id, &standing));
                     }
                     return Ok((standing, flush_if_needed(hall, &mut state.queue)));
                 }
@@ -287,7 +297,7 @@ impl Engine {
         let flush = {
             let mut state = hall.lock();
             if let Some(answer) = answer {
-                state.queue.say(Audience::Only(connection.serial), answer);
+                state.queue.answer(connection.serial, answer);
             }
             state.queue.leave(connection.serial);
             match state.room.members.exit(&connection.user.id, grace) {
@@ -322,7 +332,6 @@ impl Engine {
             let frame = self.announcement(name, hall, &state.room, user);
             state.queue.say(Audience::Everyone, frame);
         }
-        self.forget_later(hall, state);
     }
 
     /// The grace of an absence is over.

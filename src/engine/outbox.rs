@@ -149,10 +149,23 @@ impl Outbox {
         }
     }
 
-    /// Adds the first frame of all, before those that were held back.
-    pub(super) fn lead(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.waiting.push_front(frame);
+    /// Sends `first` of all, then what was held back until now.
+    pub(super) fn open(
+        &mut self,
+        first: Option<Bytes>,
+        link: &dyn Link,
+        bounds: Bounds,
+    ) -> Written {
+        if self.phase != Phase::Open {
+            return Written::default();
+        }
+        if let Some(frame) = first {
+            self.bytes += frame.len();
+            self.waiting.push_front(frame);
+        }
+        let mut done = self.release(link);
+        done.overflowed = self.exceeds(bounds);
+        done
     }
 
     /// Writes `frames`, or keeps what the socket does not take. `slices` are the same bytes: prepared once for many readers.
@@ -194,12 +207,15 @@ impl Outbox {
         if self.hold == Hold::Turn && self.bytes > HELD_BYTES_MAX && !self.blocked {
             done.add(self.drain(link));
         }
-        let bytes_max = bounds.bytes + self.excused.bytes;
-        let frames_max = bounds.frames + self.excused.frames;
-        if self.bytes > bytes_max || self.waiting.len() > frames_max {
-            done.overflowed = true;
-        }
+        done.overflowed = self.hold != Hold::Opening && self.exceeds(bounds);
         done
+    }
+
+    /// Whether more waits than may. One frame always may, however large: it was accepted, and leaves before the next.
+    fn exceeds(&self, bounds: Bounds) -> bool {
+        let last = self.waiting.back().map_or(0, Bytes::len);
+        self.bytes.saturating_sub(last) > bounds.bytes + self.excused.bytes
+            || self.waiting.len() > bounds.frames + self.excused.frames
     }
 
     fn keep(&mut self, frames: &[&Bytes]) {
@@ -230,6 +246,9 @@ impl Outbox {
                 count += 1;
             }
             let written = self.write(&slices[..count], link, &mut done);
+            if self.phase == Phase::Closed {
+                break;
+            }
             self.waiting = waiting;
             match written {
                 Some(written) => self.forget(written),
@@ -442,8 +461,7 @@ mod tests {
         let pipe = pipe(vec![usize::MAX]);
         let mut outbox = Outbox::new();
         push(&mut outbox, &[Bytes::from("b")], &pipe, WIDE);
-        outbox.lead(Bytes::from("a"));
-        outbox.release(&pipe);
+        outbox.open(Some(Bytes::from("a")), &pipe, WIDE);
         assert_eq!(*pipe.got.lock(), b"ab");
     }
 
@@ -452,30 +470,14 @@ mod tests {
         let pipe = pipe(vec![1]);
         let mut outbox = Outbox::new();
         outbox.release(&pipe);
-        assert!(
-            !push(
-                &mut outbox,
-                &[Bytes::from("abc")],
-                &pipe,
-                Bounds {
-                    bytes: 4,
-                    frames: 9
-                }
-            )
-            .overflowed
-        );
-        assert!(
-            push(
-                &mut outbox,
-                &[Bytes::from("def")],
-                &pipe,
-                Bounds {
-                    bytes: 4,
-                    frames: 9
-                }
-            )
-            .overflowed
-        );
+        let narrow = Bounds {
+            bytes: 4,
+            frames: 9,
+        };
+        for (frame, overflows) in [("abc", false), ("def", false), ("ghi", true)] {
+            let written = push(&mut outbox, &[Bytes::from(frame)], &pipe, narrow);
+            assert_eq!(written.overflowed, overflows, "{frame}");
+        }
         outbox.close(Bytes::from("!"), Backlog::Drop, &pipe);
         *pipe.takes.lock() = vec![99];
         outbox.drain(&pipe);
@@ -496,8 +498,7 @@ mod tests {
             }
         }
         let mut outbox = Outbox::new();
-        outbox.lead(Bytes::from("a"));
-        assert!(outbox.release(&Broken).wake);
+        assert!(outbox.open(Some(Bytes::from("a")), &Broken, WIDE).wake);
         assert_eq!((outbox.phase(), outbox.bytes()), (Phase::Closed, 0));
     }
 

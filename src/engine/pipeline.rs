@@ -16,7 +16,7 @@ use crate::plan::{Message, RateKey, RateLimit, Route, SentBy};
 use crate::protocol::{Reject, RejectCode, json as strict};
 use crate::room::Outcome;
 use crate::rule::{Facts, RoomFacts};
-use crate::vocab::{Parameters, RoomName, User, UserId};
+use crate::vocab::{Parameters, RoomName, Timestamp, User, UserId};
 
 /// Whose message it is.
 #[derive(Clone, Copy)]
@@ -83,6 +83,8 @@ pub(super) struct Admitted<'a> {
     value: Option<Value>,
     /// How many users the room had, where a rule or an expression may ask.
     users_count: usize,
+    /// When it came: rules, the store and the frame say the same.
+    pub(super) now: Timestamp,
 }
 
 /// A message that its sender may send.
@@ -183,6 +185,7 @@ impl Engine {
             decoded,
             value,
             users_count,
+            now: self.clock.now(),
         })
     }
 
@@ -211,21 +214,10 @@ impl Engine {
 
     pub(super) fn facts<'a>(&self, admitted: &'a Admitted<'_>) -> Facts<'a> {
         let decoded = &admitted.decoded;
-        let now = self.clock.now();
+        let now = admitted.now;
         let base = match &decoded.origin {
             Origin::Client(connection) => connection.facts(now, self.clock.monotonic()),
-            Origin::Application(_) => Facts {
-                user: None,
-                sender: None,
-                path: None,
-                query: None,
-                params: None,
-                room: None,
-                connection: None,
-                data: None,
-                error: None,
-                now,
-            },
+            Origin::Application(_) => Facts::at(now),
         };
         let room = decoded.place.room();
         Facts {

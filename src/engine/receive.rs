@@ -48,7 +48,7 @@ impl Engine {
         }
     }
 
-    fn refuse(&self, connection: &Arc<Connection>, id: Option<&str>, refused: &Refused) {
+    pub(super) fn refuse(&self, connection: &Arc<Connection>, id: Option<&str>, refused: &Refused) {
         match refused {
             Refused::Reject(reject) => {
                 connection.reject(id, reject);
@@ -117,8 +117,11 @@ impl Engine {
         id: Option<&str>,
         frame: ClientFrame<'_>,
     ) -> Result<(), Refused> {
-        // These cost work; joins have limits of their own, and the rest is next to nothing.
-        if matches!(frame, ClientFrame::Members(_) | ClientFrame::History(_)) {
+        // Joins have limits of their own, and signs of life have to pass.
+        if !matches!(
+            frame,
+            ClientFrame::Join(_) | ClientFrame::Ping | ClientFrame::Pong
+        ) {
             self.spend_endpoint(connection)?;
         }
         self.answer(connection, id, frame)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::engine::pipeline::{Decoded, Origin, Valid};
+use crate::engine::pipeline::{Admitted, Origin, Valid};
 use crate::engine::{Engine, render};
 use crate::plan::{Protocol, Route, TextProtocol};
 use crate::protocol::{Frame, Object};
@@ -14,10 +14,11 @@ use crate::vocab::RoomName;
 impl Engine {
     pub(super) fn message_frame(
         &self,
-        decoded: &Decoded<'_>,
+        admitted: &Admitted<'_>,
         room: Option<&RoomName>,
         outcome: &Outcome,
     ) -> Frame {
+        let decoded = &admitted.decoded;
         let mut frame = Object::new(decoded.message.name.as_str(), 192 + decoded.data.len());
         if let Some(room) = room {
             frame = frame.field("room", room.as_str());
@@ -31,7 +32,7 @@ impl Engine {
         }
         frame
             .json("data", &decoded.data)
-            .plain("timestamp", self.clock.now())
+            .plain("timestamp", admitted.now)
             .finish()
     }
 
@@ -61,7 +62,7 @@ impl Engine {
                 frame
                     .plain("message_id", outcome.message_id)
                     .json("data", &data)
-                    .plain("timestamp", self.clock.now())
+                    .plain("timestamp", valid.0.now)
                     .finish(),
             );
         }

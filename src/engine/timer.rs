@@ -13,7 +13,7 @@ use crate::vocab::{Monotonic, Timestamp, UserId};
 /// How often the engine looks, and so how exact its times are.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Something to do later. Connections are held weakly: one that ended leaves nothing to do.
+/// Something to do later.
 #[derive(Debug)]
 pub(super) enum Timer {
     /// Look for a sign of life, and whether the credential is still valid.
@@ -29,13 +29,21 @@ pub(super) enum Timer {
         /// Which absence.
         absence: u32,
     },
-    /// An empty room's log, or keys, may have grown too old.
-    Forget(Arc<Hall>),
 }
+
+/// Names a timer, to take it back: its tick, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TimerKey(u64, u64);
 
 /// Everything that has to happen later.
 #[derive(Debug, Default)]
-pub(super) struct Timers(Mutex<BTreeMap<u64, Vec<Timer>>>);
+pub(super) struct Timers(Mutex<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    timers: BTreeMap<TimerKey, Timer>,
+    count: u64,
+}
 
 fn tick_of(at: Monotonic) -> u64 {
     at.as_millis().div_ceil(TICK.as_millis() as u64)
@@ -43,15 +51,32 @@ fn tick_of(at: Monotonic) -> u64 {
 
 impl Timers {
     /// Does `timer` at `at`, or up to a tick later.
-    pub(super) fn at(&self, at: Monotonic, timer: Timer) {
-        self.0.lock().entry(tick_of(at)).or_default().push(timer);
+    pub(super) fn at(&self, at: Monotonic, timer: Timer) -> TimerKey {
+        let mut pending = self.0.lock();
+        pending.count += 1;
+        let key = TimerKey(tick_of(at), pending.count);
+        pending.timers.insert(key, timer);
+        key
+    }
+
+    /// Does not do it after all.
+    pub(super) fn cancel(&self, key: TimerKey) {
+        self.0.lock().timers.remove(&key);
     }
 
     /// Takes what is due.
     pub(super) fn due(&self, now: Monotonic) -> Vec<Timer> {
-        let mut timers = self.0.lock();
-        let later = timers.split_off(&(now.as_millis() / TICK.as_millis() as u64 + 1));
-        let due = std::mem::replace(&mut *timers, later);
-        due.into_values().flatten().collect()
+        let first_later = TimerKey(now.as_millis() / TICK.as_millis() as u64 + 1, 0);
+        let mut pending = self.0.lock();
+        if pending
+            .timers
+            .first_key_value()
+            .is_none_or(|(key, _)| *key >= first_later)
+        {
+            return Vec::new();
+        }
+        let later = pending.timers.split_off(&first_later);
+        let due = std::mem::replace(&mut pending.timers, later);
+        due.into_values().collect()
     }
 }

@@ -210,6 +210,9 @@ impl Addresses {
             *count -= 1;
             if *count == 0 {
                 shard.remove(&address);
+                if shard.len() * 8 < shard.capacity() {
+                    shard.shrink_to_fit();
+                }
             }
         }
     }

@@ -1,15 +1,14 @@
 //! What time brings: signs of life, expiry, graces, forgetting; and the drain at the end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::broker::memory::HallState;
+use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::feed::Feed;
 use crate::engine::outbox::Phase;
 use crate::engine::timer::{TICK, Timer};
-use crate::engine::{Engine, Hall};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
 use crate::protocol::{CloseCode, Object};
@@ -19,6 +18,8 @@ use crate::vocab::{Monotonic, Timestamp};
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection is looked at this often at least, so that one that ended leaves nothing behind for long.
 const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Shards of rooms that each tick walks over.
+const SHARDS_PER_TICK: usize = 2;
 /// Full token buckets are forgotten this often.
 const FORGET_BUCKETS_TICKS: u64 = 600;
 
@@ -44,7 +45,6 @@ impl Engine {
                     user,
                     absence,
                 } => self.expire_absence(&hall, &user, absence),
-                Timer::Forget(hall) => self.forget(&hall),
             }
         }
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +52,7 @@ impl Engine {
             self.limits.forget_full();
             self.endpoint_keys.lock().trim(self.clock.now());
         }
+        self.forget_some(ticks);
         if self.store.is_full() {
             self.shorten_logs(ticks);
         }
@@ -73,6 +74,17 @@ impl Engine {
         );
     }
 
+    /// Does `timer` for a connection at `at`, in place of what was to be done for it before: of one that ended nothing remains.
+    fn remind(&self, connection: &Connection, at: Monotonic, timer: Timer) {
+        let mut inner = connection.inner.lock();
+        if let Some(before) = inner.timer.take() {
+            self.timers.cancel(before);
+        }
+        if !inner.ended {
+            inner.timer = Some(self.timers.at(at, timer));
+        }
+    }
+
     fn look_again(
         &self,
         connection: &Arc<Connection>,
@@ -84,17 +96,18 @@ impl Engine {
         if let Some(expires_at) = expires_at {
             at = at.min(now.after(expires_at.since(self.clock.now())));
         }
-        self.timers
-            .at(at, Timer::Look(Arc::downgrade(connection), expires_at));
+        self.remind(
+            connection,
+            at,
+            Timer::Look(Arc::downgrade(connection), expires_at),
+        );
     }
 
     fn look(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>, now: Monotonic) {
         if connection.phase() != Phase::Open {
             // However its end began, the peer has had time to take it.
-            self.timers.at(
-                now.after(CLOSE_PATIENCE),
-                Timer::Abandon(Arc::downgrade(connection)),
-            );
+            let at = now.after(CLOSE_PATIENCE);
+            self.remind(connection, at, Timer::Abandon(Arc::downgrade(connection)));
             return;
         }
         if expires_at.is_some_and(|expires_at| self.clock.now() >= expires_at) {
@@ -142,36 +155,28 @@ impl Engine {
 
     /// Stops waiting for a closing connection's peer after a while.
     pub fn abandon_later(&self, connection: &Arc<Connection>) {
-        self.timers.at(
-            self.clock.monotonic().after(CLOSE_PATIENCE),
-            Timer::Abandon(Arc::downgrade(connection)),
-        );
+        let at = self.clock.monotonic().after(CLOSE_PATIENCE);
+        self.remind(connection, at, Timer::Abandon(Arc::downgrade(connection)));
     }
 
-    /// Nobody is in the room: what it keeps is forgotten when it is too old.
-    pub(super) fn forget_later(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>) {
-        if !state.room.members.is_empty() || state.queue.is_forgotten_later() {
-            return;
+    /// Walks on over the rooms, and forgets of the empty ones what is too old: all of them within a few seconds, without a timer
+    /// for each.
+    fn forget_some(&self, ticks: u64) {
+        let first = ticks as usize * SHARDS_PER_TICK;
+        for shard in first..first + SHARDS_PER_TICK {
+            for hall in self.rooms.of_shard(shard) {
+                let is_over = {
+                    let mut state = hall.lock();
+                    state.room.members.is_empty() && {
+                        state.room.trim(self.clock.now());
+                        state.room.is_forgettable()
+                    }
+                };
+                if is_over {
+                    self.rooms.retire(&hall);
+                }
+            }
         }
-        let now = self.clock.now();
-        let Some(at) = state.room.trim(now) else {
-            return;
-        };
-        state.queue.set_forgotten_later(true);
-        self.timers.at(
-            self.clock.monotonic().after(at.since(now)),
-            Timer::Forget(hall.clone()),
-        );
-    }
-
-    fn forget(&self, hall: &Arc<Hall>) {
-        {
-            let mut state = hall.lock();
-            state.queue.set_forgotten_later(false);
-            state.room.trim(self.clock.now());
-            self.forget_later(hall, &mut state);
-        }
-        self.rooms.retire(hall);
     }
 
     /// The store is full: the logs of one shard's rooms after the other are halved until it is not.
@@ -234,7 +239,11 @@ impl Engine {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             interval.tick().await;
-            self.tick();
+            // A panic is our fault; the clock goes on for everybody else.
+            if catch_unwind(AssertUnwindSafe(|| self.tick())).is_err() {
+                self.metrics.panics.inc();
+                tracing::error!("a panic while looking after what is due");
+            }
         }
     }
 }

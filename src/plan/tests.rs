@@ -594,18 +594,10 @@ fn generated(rooms: usize) -> String {
 }
 
 #[test]
-#[ignore = "measures time: run it alone, in release"]
-fn two_thousand_lines_are_checked_in_a_moment() {
+fn two_thousand_lines_have_a_plan() {
     let text = generated(100);
     assert!(text.lines().count() >= 2000);
-    let mut times = Vec::new();
-    for _ in 0..5 {
-        let start = std::time::Instant::now();
-        let (outcome, told) = planned(&text);
-        times.push(start.elapsed());
-        assert_eq!(told, "");
-        assert!(outcome.plan.is_some());
-    }
-    let limit = std::time::Duration::from_millis(100);
-    assert!(times.iter().all(|time| *time < limit), "{times:?}");
+    let (outcome, told) = planned(&text);
+    assert_eq!(told, "");
+    assert!(outcome.plan.is_some());
 }

@@ -28,6 +28,9 @@ pub struct Room {
     stored: Option<Box<Stored>>,
 }
 
+/// What a room costs beside the messages that it keeps, roughly.
+const ROOM_BYTES: usize = 1024;
+
 /// What a room with history or an inbox keeps.
 #[derive(Debug)]
 struct Stored {
@@ -84,7 +87,8 @@ impl Room {
 
     /// What it keeps of its messages, in bytes.
     pub fn stored_bytes(&self) -> usize {
-        self.stored.as_ref().map_or(0, |stored| stored.log.bytes())
+        let kept = self.stored.as_ref().filter(|stored| !stored.log.is_empty());
+        kept.map_or(0, |stored| stored.log.bytes() + ROOM_BYTES)
     }
 
     /// The number that the next stored message gets, where the room keeps messages.
@@ -127,7 +131,11 @@ impl Room {
         };
         match after {
             Some(after) => {
-                let gap = !same_epoch || after < stored.log.lost() || after > stored.log.last();
+                // An inbox gives everything that was not received, whatever numbering the reader remembers.
+                let is_inbox = dealt_with.is_some();
+                let from_the_future = same_epoch && after > stored.log.last();
+                let gap =
+                    after < stored.log.lost() || (!is_inbox && (!same_epoch || from_the_future));
                 Replay {
                     gap,
                     frames: stored

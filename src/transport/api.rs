@@ -77,9 +77,7 @@ impl ApiHandler {
                 "this key has not the scope `publish`",
             ));
         }
-        let key_name = UserId::parse(&format!("api:{}", key.name)).map_err(|error| {
-            Reject::new(RejectCode::Internal, "internal error").cause(error.to_string())
-        })?;
+        let key_name = UserId::of_application(&key.name);
         let target = match self.publish {
             Publish::ToRoom => request.param::<String>("room"),
             Publish::ToUser => request.param::<String>("user"),
@@ -204,7 +202,7 @@ fn status(code: RejectCode) -> StatusCode {
 }
 
 fn write(reject: &Reject, response: &mut Response) {
-    tracing::debug!(code = reject.code.as_str(), message = %reject.message, cause = reject.cause, "API call refused");
+    tracing::debug!(code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "API call refused");
     let status = status(reject.code);
     let mut problem = json!({
         "type": "about:blank",

@@ -28,7 +28,7 @@ fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
     let mut nearest = peer;
     let values = headers.get_all("x-forwarded-for").iter().rev();
     for value in values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',')) {
-        let Ok(address) = value.trim().parse::<IpAddr>() else {
+        let Some(address) = address_of(value.trim()) else {
             return nearest;
         };
         nearest = address.to_canonical();
@@ -37,6 +37,19 @@ fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAd
         }
     }
     nearest
+}
+
+/// An address, perhaps with a port as some proxies write it.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let with_port = || {
+        text.parse::<std::net::SocketAddr>()
+            .map(|address| address.ip())
+    };
+    let in_brackets = || text.trim_matches(['[', ']']).parse();
+    text.parse()
+        .or_else(|_| with_port())
+        .or_else(|_| in_brackets())
+        .ok()
 }
 
 /// The query of the URL.
@@ -194,6 +207,8 @@ mod tests {
             ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
             ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2", "1.2.3.4"),
             ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
+            ("10.0.0.1", "[2001:db8::1]:5678", "2001:db8::1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ] {
             let mut headers = HeaderMap::new();

@@ -36,8 +36,8 @@ enum Verdict {
         mode: Arc<AuthMode>,
         deadline: Monotonic,
     },
-    /// It may not.
-    Refused(Refusal),
+    /// It may not; it counts until it is gone.
+    Refused(Refusal, Ticket),
 }
 
 /// What is known of a connection before its user is.
@@ -56,7 +56,10 @@ impl Handler for EndpointHandler {
         response: &mut Response,
         _: &mut FlowCtrl,
     ) {
-        let Some(path) = self.endpoint.path.matches(request.uri().path()) else {
+        // The router decoded the segments; they still have to be what a segment may be.
+        let params = request.params();
+        let value_of = |name: &str| params.get(name).map(String::as_str);
+        let Some(path) = self.endpoint.path.bind(value_of) else {
             response.render(StatusError::not_found().brief("there is no such endpoint"));
             return;
         };
@@ -71,7 +74,19 @@ impl Handler for EndpointHandler {
         let subprotocol = offered_subprotocols(request)
             .any(|offered| offered == crate::auth::SUBPROTOCOL)
             .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
-        match self.judge(request, path) {
+        let knock = arrival::client_ip(request, &self.served.engine.plan().server.trusted_proxies)
+            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))
+            .and_then(|ip| Ok((ip, self.served.engine.knock(ip)?)));
+        let (ip, ticket) = match knock {
+            Ok(knock) => knock,
+            Err(refusal) => {
+                // By the status, however the endpoint refuses: a close frame would need the connection that there is no room for.
+                self.count(refusal.outcome);
+                write(&refusal, response);
+                return;
+            }
+        };
+        match self.judge(request, path, ip, ticket) {
             Verdict::Admitted(admission) => {
                 self.count(HandshakeOutcome::Accepted);
                 let upgrading = upgrade.accept(response, subprotocol);
@@ -95,13 +110,14 @@ impl Handler for EndpointHandler {
                     await_first_message(served, endpoint, upgraded, ticket, pending, mode, deadline)
                 });
             }
-            Verdict::Refused(refusal) => {
+            Verdict::Refused(refusal, ticket) => {
                 self.count(refusal.outcome);
                 if self.endpoint.reject == RejectStyle::Close {
                     let upgrading = upgrade.accept(response, subprotocol);
                     self.spawn(upgrading, move |_, endpoint, upgraded| async move {
-                        socket::refuse(upgraded.stream, &endpoint, refusal.close, &refusal.message)
-                            .await;
+                        let _counted = ticket;
+                        let (code, reason) = (refusal.close, &*refusal.message);
+                        socket::refuse(upgraded.stream, &endpoint, code, reason).await;
                     });
                 } else {
                     write(&refusal, response);
@@ -116,14 +132,26 @@ impl EndpointHandler {
         self.served.engine.metrics().handshake(outcome);
     }
 
-    fn judge(&self, request: &mut Request, path: Parameters) -> Verdict {
-        match self.try_judge(request, path) {
+    fn judge(
+        &self,
+        request: &mut Request,
+        path: Parameters,
+        ip: IpAddr,
+        ticket: Ticket,
+    ) -> Verdict {
+        match self.try_judge(request, path, ip, ticket.clone()) {
             Ok(verdict) => verdict,
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => Verdict::Refused(refusal, ticket),
         }
     }
 
-    fn try_judge(&self, request: &mut Request, path: Parameters) -> Result<Verdict, Refusal> {
+    fn try_judge(
+        &self,
+        request: &mut Request,
+        path: Parameters,
+        ip: IpAddr,
+        ticket: Ticket,
+    ) -> Result<Verdict, Refusal> {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
         if !arrival::origin_is_allowed(request.headers(), &endpoint.origins) {
             tracing::debug!(endpoint = %endpoint.path, origin = ?request.headers().get("origin"), "origin not allowed");
@@ -132,9 +160,7 @@ impl EndpointHandler {
                 ..Refusal::forbidden("pages of this origin may not connect here: see `origins`")
             });
         }
-        let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
-            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
-        let ticket = engine.knock(endpoint, ip)?;
+        engine.spend_connect(endpoint, ip)?;
         let query = arrival::query(request);
         let since =
             arrival::since(&query, endpoint.limits.rooms_per_connection).map_err(|message| {
@@ -265,7 +291,7 @@ async fn await_first_message(
     let admission = match identity {
         Ok(identity) => served
             .engine
-            .admit(ticket, pending.arrival(endpoint.clone(), identity)),
+            .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity)),
         Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
     };
     match admission {

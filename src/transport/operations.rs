@@ -1,7 +1,5 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::net::IpAddr;
-
 use salvo::http::StatusCode;
 use salvo::http::header::{CONTENT_TYPE, HeaderValue};
 use salvo::writing::Text;
@@ -48,12 +46,7 @@ impl Handler for OperationHandler {
                 response.render(Text::Plain(format!("{}\n", state.as_str())));
             }
             Operation::Metrics { for_all } => {
-                let peer = request
-                    .remote_addr()
-                    .clone()
-                    .into_std()
-                    .map(|peer| peer.ip());
-                if !for_all && !peer.is_some_and(|ip: IpAddr| ip.to_canonical().is_loopback()) {
+                if !for_all && !is_local(request) {
                     response.status_code(StatusCode::FORBIDDEN);
                     response.render(Text::Plain("metrics are for this machine: a listener with `serve: [metrics]` gives them to others\n"));
                     return;
@@ -62,6 +55,16 @@ impl Handler for OperationHandler {
             }
         }
     }
+}
+
+/// Whether somebody on this machine asks, and not a proxy on it for somebody else.
+fn is_local(request: &Request) -> bool {
+    let peer = request.remote_addr().clone().into_std();
+    let headers = request.headers();
+    let is_forwarded = ["x-forwarded-for", "x-real-ip", "forwarded", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
+    !is_forwarded && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 impl OperationHandler {

@@ -4,19 +4,20 @@
 //! connection costs little more than its sockets.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::engine::{Admission, Attached, Engine, Link, Phase};
 use crate::plan::{ConnectionLimits, Endpoint};
 use crate::protocol::CloseCode;
 use crate::protocol::websocket::{
-    self, Decoder, Event, Input, Limits, Masking, Role, encode_close, encode_pong,
+    self, Decoder, Event, Input, Limits, Masking, Role, Violation, encode_close, encode_pong,
 };
 
 /// So much is read at a time; a thread keeps one such buffer.
@@ -135,16 +136,29 @@ impl Session {
 
     /// Reads once; says whether the connection goes on.
     fn read(&mut self) -> bool {
-        SCRATCH.with_borrow_mut(|scratch| match self.stream.try_read(scratch) {
-            Ok(0) => false,
-            Ok(len) => {
-                self.take_safely(&mut scratch[..len]);
-                true
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut taken = None;
+            let read = self.stream.try_io(Interest::READABLE, || {
+                let len = (&*socket2::SockRef::from(&*self.stream)).read(scratch)?;
+                taken = Some(len);
+                if len > 0 && len < scratch.len() {
+                    // There is no more: saying so spares the call that would find nothing.
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(())
+            });
+            match (taken, read) {
+                (Some(0), _) => false,
+                (Some(len), _) => {
+                    self.take_safely(&mut scratch[..len]);
+                    true
+                }
+                (None, Err(error)) => matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ),
+                (None, Ok(())) => true,
             }
-            Err(error) => matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
         })
     }
 
@@ -215,10 +229,7 @@ pub(super) async fn first_message(
     loop {
         if !already_read.is_empty() {
             let mut input = Input::new(&mut already_read);
-            while let Some(event) = decoder
-                .next(&mut input)
-                .map_err(|_| CloseCode::ProtocolError)?
-            {
+            while let Some(event) = decoder.next(&mut input).map_err(close_code)? {
                 match event {
                     Event::Text(text) => {
                         let text = text.to_owned();
@@ -237,6 +248,15 @@ pub(super) async fn first_message(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
             Err(_) => Err(CloseCode::Normal),
         })?;
+    }
+}
+
+fn close_code(violation: Violation) -> CloseCode {
+    match violation.close_code() {
+        websocket::CloseCode::INVALID_PAYLOAD => CloseCode::InvalidPayload,
+        websocket::CloseCode::TOO_LARGE => CloseCode::TooLarge,
+        websocket::CloseCode::POLICY => CloseCode::NotAllowed,
+        _ => CloseCode::ProtocolError,
     }
 }
 

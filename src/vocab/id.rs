@@ -27,6 +27,16 @@ impl UserId {
         Ok(Self(text.into()))
     }
 
+    /// The id as shared text: a copy of it costs nothing.
+    pub fn to_shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
+    /// The id under which the application's API key `name` owns idempotency keys: no user can have it.
+    pub fn of_application(name: &str) -> Self {
+        Self(format!("\0api:{name}").into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -284,6 +284,17 @@ impl Pattern {
         parts.next().is_none().then_some(Parameters(found))
     }
 
+    /// The parameters whose values `value_of` gives by name, as a router found them; none where one is missing or no segment.
+    pub fn bind<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> Option<Parameters> {
+        let mut found = Vec::new();
+        for name in self.parameters() {
+            let value = value_of(name)?;
+            check_segment(value).ok()?;
+            found.push((name.clone(), value.into()));
+        }
+        Some(Parameters(found))
+    }
+
     /// Whether some text is an instance of both patterns.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.segments.len() == other.segments.len()

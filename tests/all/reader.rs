@@ -211,6 +211,42 @@ fn places_are_exact_through_aliases_and_merges() {
 }
 
 #[test]
+fn files_of_other_systems_are_read() {
+    let text = "\u{feff}version: 1\r\nrooms:\r\n  a: {may_join: \"true\", colour: 1}\r\n";
+    assert_eq!(
+        found(&[("channels.yaml", text)]),
+        ["conf/channels.yaml:3:25 config/unknown-key"]
+    );
+    let report = shown(&read_text(text));
+    assert!(report.contains("[channels.yaml:3:25]"), "{report}");
+}
+
+#[test]
+fn schema_files_are_json_with_tabs_too() {
+    let files = [
+        (
+            "channels.yaml",
+            "version: 1\nmessages: {a: {to: room, schema: a.json}, b: {to: room, schema: b.json}}\n",
+        ),
+        (
+            "a.json",
+            "{\n\t\"type\": \"object\",\n\t\"$ref\": \"missing.json\"\n}\n",
+        ),
+        (
+            "b.json",
+            "{\"type\": 1, \"type\": 2, \"x\": \"\\ud83d\\ude00\"}",
+        ),
+    ];
+    assert_eq!(
+        found(&files),
+        [
+            "conf/a.json:3:10 config/unreadable-file",
+            "conf/b.json:1:13 config/duplicate-key"
+        ]
+    );
+}
+
+#[test]
 fn includes_are_merged_and_stay_inside() {
     let main =
         "version: 1\ninclude: [rooms/*.yaml, \"deep/**/m.yaml\", \"rooms/../../out.yaml\"]\n";

@@ -3,7 +3,6 @@ import itertools
 
 import pytest
 
-from credentials import RSA_PUBLIC_PEM
 from server import PARITY, Server, variant
 
 _numbers = itertools.count(1)
@@ -22,18 +21,6 @@ def parity_closing(tmp_path_factory):
     """The same with `reject: close` in place of `reject: http`."""
     changes = {"reject: http": "reject: close"}
     with running(variant(PARITY, tmp_path_factory.mktemp("closing"), changes)) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def parity_rsa(tmp_path_factory):
-    """The same with RS256 and a public key in place of the HMAC secret."""
-    config = variant(PARITY, tmp_path_factory.mktemp("rsa"), {
-        "algorithms: [HS256]": "algorithms: [RS256]",
-        'secret: "${JWT_SECRET:?what your login service signs tokens with, at least 32 bytes}"': "public_key_file: public.pem",
-    })
-    (config.parent / "public.pem").write_bytes(RSA_PUBLIC_PEM)
-    with running(config) as server:
         yield server
 
 
