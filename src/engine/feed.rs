@@ -4,7 +4,7 @@
 //! time that it runs, it finds what all of them appended, and writes each reader's share with one vectored write. One flush of a
 //! room runs at a time, so a room has one order; a reader whose socket would block is left to its own task.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,13 +30,23 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Feed {
     readers: Vec<Reader>,
     entering: Vec<Reader>,
-    /// Serials of leaving connections, with the number of frames that they still get.
-    leaving: Vec<(u64, usize)>,
+    /// By the serial of a leaving connection, the number of frames that it still gets: once for each stay that ends.
+    leaving: HashMap<u64, Vec<usize>>,
     says: Vec<Say>,
     says_bytes: usize,
-    /// Frames for one connection each, with the number of frames for all that go before.
-    answers: Vec<(u64, usize, Frame)>,
+    /// Frames for one connection each, by its serial.
+    answers: HashMap<u64, Vec<Answer>>,
     flushing: bool,
+}
+
+/// A frame for one reader.
+#[derive(Debug)]
+struct Answer {
+    /// How many stays of that connection have ended before within the batch.
+    stay: usize,
+    /// The number of frames for all that go before.
+    before: usize,
+    frame: Frame,
 }
 
 /// A connection that reads a room.
@@ -56,6 +66,8 @@ struct Passage {
     opening: Vec<Frame>,
     from: usize,
     until: usize,
+    /// Which of the connection's stays within the batch it is.
+    stay: usize,
 }
 
 const STAYS: usize = usize::MAX;
@@ -67,17 +79,20 @@ impl Reader {
             .is_none_or(|passage| passage.until == STAYS)
     }
 
-    fn leave(&mut self, until: usize) {
-        match &mut self.passage {
-            Some(passage) => passage.until = until,
-            None => {
-                self.passage = Some(Box::new(Passage {
-                    opening: Vec::new(),
-                    from: 0,
-                    until,
-                }));
-            }
-        }
+    fn stay(&self) -> usize {
+        self.passage.as_ref().map_or(0, |passage| passage.stay)
+    }
+
+    fn see_out(&mut self, stay: usize, until: usize) {
+        let passage = self.passage.get_or_insert_with(|| {
+            Box::new(Passage {
+                opening: Vec::new(),
+                from: 0,
+                until,
+                stay,
+            })
+        });
+        (passage.stay, passage.until) = (stay, until);
     }
 
     /// The part of `frames` frames that it gets.
@@ -157,18 +172,25 @@ impl Feed {
                 opening,
                 from,
                 until: STAYS,
+                stay: 0,
             })),
         });
     }
 
     /// The connection of this number reads up to here.
     pub fn leave(&mut self, serial: u64) {
-        self.leaving.push((serial, self.says.len()));
+        let until = self.says.len();
+        self.leaving.entry(serial).or_default().push(until);
     }
 
     /// A frame for one reader, in its place among those for all.
     pub fn answer(&mut self, serial: u64, frame: Frame) {
-        self.answers.push((serial, self.says.len(), frame));
+        let answer = Answer {
+            stay: self.leaving.get(&serial).map_or(0, Vec::len),
+            before: self.says.len(),
+            frame,
+        };
+        self.answers.entry(serial).or_default().push(answer);
     }
 
     /// A frame that is no message: an announcement.
@@ -205,15 +227,11 @@ impl Feed {
 
     fn take(&mut self) -> Batch {
         self.says_bytes = 0;
-        let mut answers: HashMap<u64, Vec<(usize, Frame)>> = HashMap::new();
-        for (serial, before, frame) in self.answers.drain(..) {
-            answers.entry(serial).or_default().push((before, frame));
-        }
         Batch {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
-            answers,
+            answers: std::mem::take(&mut self.answers),
         }
     }
 }
@@ -221,9 +239,9 @@ impl Feed {
 /// What one round of a flush writes.
 struct Batch {
     entering: Vec<Reader>,
-    leaving: Vec<(u64, usize)>,
+    leaving: HashMap<u64, Vec<usize>>,
     says: Vec<Say>,
-    answers: HashMap<u64, Vec<(usize, Frame)>>,
+    answers: HashMap<u64, Vec<Answer>>,
 }
 
 /// Appends the flush of `hall` to what the runtime has to do.
@@ -272,21 +290,17 @@ async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
 }
 
 /// Sets how far the leaving read. Who came, left and came again stands here several times: the first to come is the first to go.
-fn see_out(leaving: &[(u64, usize)], readers: &mut [Reader]) {
+fn see_out(leaving: &HashMap<u64, Vec<usize>>, readers: &mut [Reader]) {
     if leaving.is_empty() {
         return;
     }
-    let mut limits: HashMap<u64, VecDeque<usize>> = HashMap::new();
-    for (serial, until) in leaving {
-        limits.entry(*serial).or_default().push_back(*until);
-    }
+    let mut stays: HashMap<u64, usize> = HashMap::new();
     for reader in readers.iter_mut() {
-        if reader.stays()
-            && let Some(until) = limits
-                .get_mut(&reader.connection.serial)
-                .and_then(VecDeque::pop_front)
-        {
-            reader.leave(until);
+        let serial = reader.connection.serial;
+        if let Some(limits) = leaving.get(&serial) {
+            let stay = stays.entry(serial).or_default();
+            reader.see_out(*stay, limits.get(*stay).copied().unwrap_or(STAYS));
+            *stay += 1;
         }
     }
 }
@@ -360,7 +374,7 @@ impl<'b> Shared<'b> {
         reader: &Reader,
         opening: &[Frame],
         range: Range<usize>,
-        answers: &[(usize, Frame)],
+        answers: &[Answer],
         rendered: &mut Rendered,
         tally: &mut Tally,
     ) {
@@ -372,17 +386,18 @@ impl<'b> Shared<'b> {
         if !frames.is_empty() {
             connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
         }
-        let mut answers = answers.iter().peekable();
+        let here = |answer: &&Answer| answer.stay == reader.stay();
+        let mut answers = answers.iter().filter(here).peekable();
         for index in range.clone() {
-            while let Some((_, answer)) = answers.next_if(|(before, _)| *before <= index) {
-                frames.extend(form(connection, answer));
+            while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
+                frames.extend(form(connection, &answer.frame));
             }
             let say = &says[index];
             if say.audience.includes(connection) {
                 frames.extend(rendered.get(index, connection, &say.frame));
             }
         }
-        frames.extend(answers.filter_map(|(_, answer)| form(connection, answer)));
+        frames.extend(answers.filter_map(|answer| form(connection, &answer.frame)));
         let frames: Vec<&Bytes> = frames.iter().collect();
         let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
         if !frames.is_empty() {
