@@ -17,7 +17,6 @@ use crate::engine::render;
 use crate::engine::tally::Tally;
 use crate::engine::timer::TimerKey;
 use crate::plan::{Endpoint, Protocol};
-use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
 use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::Metrics;
@@ -42,12 +41,12 @@ pub struct Connection {
     opened: Monotonic,
     last_heard: AtomicU64,
     asked: AtomicBool,
-    abandoned: AtomicBool,
+    pub(super) abandoned: AtomicBool,
     pub(super) link: Box<dyn Link>,
-    outbox: Mutex<Outbox>,
+    pub(super) outbox: Mutex<Outbox>,
     waker: Mutex<Option<Waker>>,
     pub(super) inner: Mutex<Inner>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What came with the request that opened a connection.
@@ -223,7 +222,7 @@ impl Connection {
     }
 
     /// As [`Connection::with_outbox`], counted at once.
-    fn with_outbox_alone(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
+    pub(super) fn with_outbox_alone(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
         let mut tally = Tally::default();
         let written = self.with_outbox(&mut tally, act);
         tally.count(&self.metrics);
@@ -301,77 +300,9 @@ impl Connection {
         }
     }
 
-    /// Ends the connection with a close frame, behind everything that waits.
-    pub fn close(&self, code: CloseCode) {
-        self.close_with(code, code.reason(), Backlog::Write);
-    }
-
-    pub(super) fn close_with(&self, code: CloseCode, reason: &str, backlog: Backlog) {
-        let wire_code = WireCode::new(code.as_u16());
-        let Some(wire_code) = wire_code else { return };
-        self.close_frame(wire_code, reason, backlog);
-    }
-
-    fn close_frame(&self, code: WireCode, reason: &str, backlog: Backlog) {
-        let frame = encode_close(code, reason, Masking::Plain);
-        let mut begun = false;
-        self.with_outbox_alone(|outbox| {
-            begun = outbox.phase() == Phase::Open;
-            outbox.close(frame, backlog, &*self.link)
-        });
-        if begun {
-            self.metrics.closes.code(code.get()).inc();
-        }
-    }
-
     /// Answers a ping.
     pub fn send_control(&self, frame: &Bytes) {
         self.send_as_is(frame);
-    }
-
-    /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
-    pub fn close_answer(&self, code: Option<WireCode>) {
-        let code = code.unwrap_or(WireCode::NORMAL);
-        self.close_frame(code, "", Backlog::Write);
-    }
-
-    /// Ends the connection for a violation of the framing.
-    pub fn close_for(&self, code: WireCode, reason: &str) {
-        self.close_frame(code, reason, Backlog::Write);
-    }
-
-    /// Whether the peer's time is over.
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed)
-    }
-
-    /// How far the end has come.
-    pub fn phase(&self) -> Phase {
-        self.outbox.lock().phase()
-    }
-
-    /// Whether a close frame was sent, or nothing can be sent any more, and nothing waits.
-    pub fn is_over(&self) -> bool {
-        if self.abandoned.load(Ordering::Relaxed) {
-            return true;
-        }
-        let outbox = self.outbox.lock();
-        outbox.phase() != Phase::Open && outbox.is_empty()
-    }
-
-    /// Stops waiting for the peer, which had its time to take the close frame.
-    pub(super) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
-        self.end();
-        self.wake();
-    }
-
-    /// Nothing can be written any more.
-    pub(super) fn end(&self) {
-        self.with_outbox_alone(|outbox| {
-            outbox.end();
-            Written::default()
-        });
     }
 
     /// The task to wake when there is something to do beside reading.
@@ -382,7 +313,7 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }

@@ -22,13 +22,23 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Feed {
     pub(super) readers: Vec<Reader>,
     entering: Vec<Reader>,
-    /// Serials of leaving connections, with the number of frames that they still get.
-    leaving: Vec<(u64, usize)>,
+    /// By the serial of a leaving connection, the number of frames that it still gets: once for each stay that ends.
+    leaving: HashMap<u64, Vec<usize>>,
     says: Vec<Say>,
     says_bytes: usize,
-    /// Frames for one connection each, with the number of frames for all that go before.
-    answers: Vec<(u64, usize, Frame)>,
+    /// Frames for one connection each, by its serial.
+    answers: HashMap<u64, Vec<Answer>>,
     pub(super) flushing: bool,
+}
+
+/// A frame for one reader.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// How many stays of that connection have ended before within the batch.
+    pub(super) stay: usize,
+    /// The number of frames for all that go before.
+    pub(super) before: usize,
+    pub(super) frame: Frame,
 }
 
 /// A connection that reads a room.
@@ -48,9 +58,11 @@ pub(super) struct Passage {
     pub(super) opening: Vec<Frame>,
     pub(super) from: usize,
     pub(super) until: usize,
+    /// Which of the connection's stays within the batch it is.
+    pub(super) stay: usize,
 }
 
-const STAYS: usize = usize::MAX;
+pub(super) const STAYS: usize = usize::MAX;
 
 impl Reader {
     pub(super) fn stays(&self) -> bool {
@@ -59,17 +71,20 @@ impl Reader {
             .is_none_or(|passage| passage.until == STAYS)
     }
 
-    pub(super) fn leave(&mut self, until: usize) {
-        match &mut self.passage {
-            Some(passage) => passage.until = until,
-            None => {
-                self.passage = Some(Box::new(Passage {
-                    opening: Vec::new(),
-                    from: 0,
-                    until,
-                }));
-            }
-        }
+    pub(super) fn stay(&self) -> usize {
+        self.passage.as_ref().map_or(0, |passage| passage.stay)
+    }
+
+    pub(super) fn see_out(&mut self, stay: usize, until: usize) {
+        let passage = self.passage.get_or_insert_with(|| {
+            Box::new(Passage {
+                opening: Vec::new(),
+                from: 0,
+                until,
+                stay,
+            })
+        });
+        (passage.stay, passage.until) = (stay, until);
     }
 
     /// The part of `frames` frames that it gets.
@@ -149,18 +164,25 @@ impl Feed {
                 opening,
                 from,
                 until: STAYS,
+                stay: 0,
             })),
         });
     }
 
     /// The connection of this number reads up to here.
     pub fn leave(&mut self, serial: u64) {
-        self.leaving.push((serial, self.says.len()));
+        let until = self.says.len();
+        self.leaving.entry(serial).or_default().push(until);
     }
 
     /// A frame for one reader, in its place among those for all.
     pub fn answer(&mut self, serial: u64, frame: Frame) {
-        self.answers.push((serial, self.says.len(), frame));
+        let answer = Answer {
+            stay: self.leaving.get(&serial).map_or(0, Vec::len),
+            before: self.says.len(),
+            frame,
+        };
+        self.answers.entry(serial).or_default().push(answer);
     }
 
     /// A frame that is no message: an announcement.
@@ -197,15 +219,11 @@ impl Feed {
 
     pub(super) fn take(&mut self) -> Batch {
         self.says_bytes = 0;
-        let mut answers: HashMap<u64, Vec<(usize, Frame)>> = HashMap::new();
-        for (serial, before, frame) in self.answers.drain(..) {
-            answers.entry(serial).or_default().push((before, frame));
-        }
         Batch {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
-            answers,
+            answers: std::mem::take(&mut self.answers),
         }
     }
 }
@@ -213,7 +231,7 @@ impl Feed {
 /// What one round of a flush writes.
 pub(super) struct Batch {
     pub(super) entering: Vec<Reader>,
-    pub(super) leaving: Vec<(u64, usize)>,
+    pub(super) leaving: HashMap<u64, Vec<usize>>,
     pub(super) says: Vec<Say>,
-    pub(super) answers: HashMap<u64, Vec<(usize, Frame)>>,
+    pub(super) answers: HashMap<u64, Vec<Answer>>,
 }

@@ -1,6 +1,6 @@
 //! The flush of one room: writes what its readers have to get, each reader's share with one vectored write.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::engine::connection::Connection;
-use crate::engine::feed::{Audience, Batch, Reader, Say};
+use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Hall, render};
 use crate::plan::Protocol;
@@ -64,21 +64,17 @@ async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
 }
 
 /// Sets how far the leaving read. Who came, left and came again stands here several times: the first to come is the first to go.
-fn see_out(leaving: &[(u64, usize)], readers: &mut [Reader]) {
+fn see_out(leaving: &HashMap<u64, Vec<usize>>, readers: &mut [Reader]) {
     if leaving.is_empty() {
         return;
     }
-    let mut limits: HashMap<u64, VecDeque<usize>> = HashMap::new();
-    for (serial, until) in leaving {
-        limits.entry(*serial).or_default().push_back(*until);
-    }
+    let mut stays: HashMap<u64, usize> = HashMap::new();
     for reader in readers.iter_mut() {
-        if reader.stays()
-            && let Some(until) = limits
-                .get_mut(&reader.connection.serial)
-                .and_then(VecDeque::pop_front)
-        {
-            reader.leave(until);
+        let serial = reader.connection.serial;
+        if let Some(limits) = leaving.get(&serial) {
+            let stay = stays.entry(serial).or_default();
+            reader.see_out(*stay, limits.get(*stay).copied().unwrap_or(STAYS));
+            *stay += 1;
         }
     }
 }
@@ -152,7 +148,7 @@ impl<'b> Shared<'b> {
         reader: &Reader,
         opening: &[Frame],
         range: Range<usize>,
-        answers: &[(usize, Frame)],
+        answers: &[Answer],
         rendered: &mut Rendered,
         tally: &mut Tally,
     ) {
@@ -164,17 +160,18 @@ impl<'b> Shared<'b> {
         if !frames.is_empty() {
             connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
         }
-        let mut answers = answers.iter().peekable();
+        let here = |answer: &&Answer| answer.stay == reader.stay();
+        let mut answers = answers.iter().filter(here).peekable();
         for index in range.clone() {
-            while let Some((_, answer)) = answers.next_if(|(before, _)| *before <= index) {
-                frames.extend(form(connection, answer));
+            while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
+                frames.extend(form(connection, &answer.frame));
             }
             let say = &says[index];
             if say.audience.includes(connection) {
                 frames.extend(rendered.get(index, connection, &say.frame));
             }
         }
-        frames.extend(answers.filter_map(|(_, answer)| form(connection, answer)));
+        frames.extend(answers.filter_map(|answer| form(connection, &answer.frame)));
         let frames: Vec<&Bytes> = frames.iter().collect();
         let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
         if !frames.is_empty() {

@@ -7,6 +7,7 @@
 
 mod admission;
 mod answer;
+mod closing;
 mod connection;
 mod dispatch;
 mod feed;

@@ -14,35 +14,6 @@ use crate::vocab::Timestamp;
 /// Users that a `members` or `present` frame lists at most.
 pub(super) const MEMBERS_PAGE_MAX: usize = 1000;
 
-/// The first frame of all, where the endpoint speaks JSON.
-pub(super) fn welcome(
-    connection: &Connection,
-    joined: &[serde_json::Value],
-    now: Timestamp,
-) -> Option<Frame> {
-    let endpoint = &connection.endpoint;
-    if !matches!(endpoint.protocol, Protocol::Json | Protocol::EveryFrame(_)) {
-        return None;
-    }
-    let (heartbeat, limits) = (&endpoint.heartbeat, &endpoint.limits);
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let heartbeat =
-        json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)});
-    let limits =
-        json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection});
-    Some(
-        Object::new("welcome", 512)
-            .field("protocol", &1)
-            .plain("connection_id", connection.id)
-            .user("user", &connection.user)
-            .field("rooms", &joined)
-            .field("heartbeat", &heartbeat)
-            .field("limits", &limits)
-            .plain("timestamp", now)
-            .finish(),
-    )
-}
-
 /// What `welcome` and `joined` say of a room.
 pub(super) fn standing(
     room: &mut Room,
@@ -116,4 +87,33 @@ pub(super) fn members_frame(
         .field("users_count", &room.members.users_count())
         .optional("next", next)
         .finish()
+}
+
+/// The first frame of all, where the endpoint speaks JSON.
+pub(super) fn welcome(
+    connection: &Connection,
+    joined: &[serde_json::Value],
+    now: Timestamp,
+) -> Option<Frame> {
+    let endpoint = &connection.endpoint;
+    if !matches!(endpoint.protocol, Protocol::Json | Protocol::EveryFrame(_)) {
+        return None;
+    }
+    let (heartbeat, limits) = (&endpoint.heartbeat, &endpoint.limits);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let heartbeat =
+        json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)});
+    let limits =
+        json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection});
+    Some(
+        Object::new("welcome", 512)
+            .field("protocol", &1)
+            .plain("connection_id", connection.id)
+            .user("user", &connection.user)
+            .field("rooms", &joined)
+            .field("heartbeat", &heartbeat)
+            .field("limits", &limits)
+            .plain("timestamp", now)
+            .finish(),
+    )
 }

@@ -58,7 +58,8 @@ async fn everyone_is_sent_away_with_a_time_to_come_back() {
         (refused.status, &*refused.headers["retry-after"]),
         (503, "1")
     );
-    server.connect("/close").await.expect_close(1012).await;
+    // However the endpoint refuses: no new socket is taken any more.
+    assert_eq!(server.refusal("/close", &[]).await.status, 503);
     assert!(!ended.is_finished());
     for client in &mut clients {
         client.expect_close(1012).await;

@@ -151,6 +151,13 @@ impl Server {
         value.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
     }
 
+    /// Waits until a metric, counted behind what clients see, has this value.
+    pub(super) async fn until_metric(&self, name: &str, value: f64) {
+        let wait = async { while self.metric(name).await != value {} };
+        let result = tokio::time::timeout(DEADLINE, wait).await;
+        result.unwrap_or_else(|_| panic!("{name} does not become {value}"));
+    }
+
     /// Waits until `holds`, of what changes without a frame that could be waited for.
     pub(super) async fn until(&self, what: &str, holds: impl Fn(&Engine) -> bool) {
         let wait = async {

@@ -176,7 +176,7 @@ async fn metrics_move_and_come_back() {
     let mut ann = server.join("/ws?u=ann").await;
     let ben = server.join("/ws?u=ben").await;
     for (gauge, value) in gauges.iter().zip([2.0, 2.0, 1.0]) {
-        assert_eq!(server.metric(gauge).await, value, "{gauge}");
+        server.until_metric(gauge, value).await;
     }
     ann.ask(json!({"type": "other", "data": 1}), json!({"data": 1}))
         .await;
@@ -194,7 +194,7 @@ async fn metrics_move_and_come_back() {
         ("trunkline_queue_bytes", 0.0),
         ("trunkline_store_bytes", 0.0),
     ] {
-        assert_eq!(server.metric(counter).await, value, "{counter}");
+        server.until_metric(counter, value).await;
     }
     for counter in [
         "trunkline_frames_sent_total",
@@ -212,10 +212,9 @@ async fn metrics_move_and_come_back() {
         })
         .await;
     for gauge in gauges {
-        assert_eq!(server.metric(gauge).await, 0.0, "{gauge}");
+        server.until_metric(gauge, 0.0).await;
     }
-    assert_eq!(
-        server.metric("trunkline_closes_total{code=\"1000\"}").await,
-        1.0
-    );
+    server
+        .until_metric("trunkline_closes_total{code=\"1000\"}", 1.0)
+        .await;
 }

@@ -157,7 +157,7 @@ async fn anonymous_connections_without_an_id_are_a_user_each() {
         .expect(json!({"type": "came", "users_count": 2}))
         .await;
     let id = came["user"]["user_id"].as_str().expect("an id");
-    assert!(id.starts_with("anon:") && id.len() == 21, "{id}");
+    assert!(id.starts_with("anon:~") && id.len() == 22, "{id}");
     assert_eq!(came["user"]["username"], id);
     drop(second);
     first

@@ -46,8 +46,8 @@ async fn a_slow_reader_is_closed_and_the_others_miss_nothing() {
         server
             .until("it is gone", |engine| engine.connections() == 2)
             .await;
-        assert_eq!(server.metric("trunkline_queue_bytes").await, 0.0);
-        assert_eq!(server.metric("trunkline_queue_frames").await, 0.0);
+        server.until_metric("trunkline_queue_bytes", 0.0).await;
+        server.until_metric("trunkline_queue_frames", 0.0).await;
         ann.ask(json!({"type": "line", "data": 1}), json!({"data": 1}))
             .await;
         ben.expect(json!({"data": 1})).await;
@@ -81,8 +81,8 @@ async fn who_never_reads_is_abandoned_and_its_queue_freed() {
     tokio::time::timeout(Duration::from_secs(10), gone)
         .await
         .expect("it is gone");
-    assert_eq!(server.metric("trunkline_queue_bytes").await, 0.0);
-    assert_eq!(server.metric("trunkline_queue_frames").await, 0.0);
+    server.until_metric("trunkline_queue_bytes", 0.0).await;
+    server.until_metric("trunkline_queue_frames", 0.0).await;
 }
 
 /// Answers that nobody reads are bounded as deliveries are.

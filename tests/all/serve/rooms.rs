@@ -169,6 +169,29 @@ async fn who_comes_and_goes_within_one_turn_is_gone() {
     ann.ask(json!({"type": "ping"}), json!({"type": "pong"}))
         .await;
     ann.close().await;
+    // What is said meanwhile is answered once, in its place.
+    let say = |id: &str| json!({"type": "line", "data": id, "id": id});
+    let [join, leave] = ["join", "leave"].map(|name| json!({"type": name, "room": "plain:1"}));
+    let frames = [leave.clone(), join.clone(), say("1"), leave, join, say("2")];
+    ben.send_together(&frames).await;
+    for (name, id) in [
+        ("left", "$absent"),
+        ("joined", "$absent"),
+        ("line", "$absent"),
+        ("ack", "1"),
+    ] {
+        ben.expect(json!({"type": name, "id": id})).await;
+    }
+    for (name, id) in [
+        ("left", "$absent"),
+        ("joined", "$absent"),
+        ("line", "$absent"),
+        ("ack", "2"),
+    ] {
+        ben.expect(json!({"type": name, "id": id})).await;
+    }
+    ben.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
     ben.close().await;
     server
         .until("no room remains", |engine| engine.rooms() == 0)
