@@ -13,13 +13,18 @@ RESULTS=$OUT/idle.jsonl
 build_load
 : >"$RESULTS"
 for server in $SERVERS; do
-    for spread in "one room each" "1 room"; do
-        room='{connection}'
-        [ "$spread" = "1 room" ] && room=everyone
+    for spread in "one room each" "1 room" "no room"; do
+        case $spread in
+        "one room each") room='{connection}' path="/ws/$room" ;;
+        "1 room") room=everyone path=/ws/everyone ;;
+        "no room")
+            [ "$server" = trunkline ] || continue
+            path=/idle ;;
+        esac
         case $server in
         trunkline)
             start_trunkline
-            target=(--address 127.0.0.1:$TRUNKLINE_PORT --pid "$TRUNKLINE_PID" --path "/ws/$room" --ready frame) ;;
+            target=(--address 127.0.0.1:$TRUNKLINE_PORT --pid "$TRUNKLINE_PID" --path "$path" --ready frame) ;;
         nchan)
             start_nchan
             target=(--address 127.0.0.1:$NCHAN_PORT --pid "$NCHAN_PID" --path "/sub?id=$room") ;;
