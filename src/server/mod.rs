@@ -208,7 +208,7 @@ fn tell(plan: &Plan, addresses: &[SocketAddr]) {
     }
     let wanted = plan.server.connections_max as u64 + 64;
     match file_descriptors() {
-        Some(limit) if limit < wanted => tracing::warn!(
+        Some(limit) if limit < wanted => tracing::info!(
             limit,
             connections = plan.server.connections_max,
             "the process may open fewer files than `server.limits.connections` needs: raise it with `ulimit -n`"

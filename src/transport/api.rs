@@ -35,6 +35,29 @@ pub(super) struct ApiHandler {
     pub(super) publish: Publish,
 }
 
+/// What the API does not have.
+pub(super) struct NoSuchRoute;
+
+#[async_trait]
+impl Handler for NoSuchRoute {
+    async fn handle(
+        &self,
+        _: &mut Request,
+        _: &mut Depot,
+        response: &mut Response,
+        _: &mut FlowCtrl,
+    ) {
+        let problem = json!({
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "the API has no such route",
+        });
+        response.status_code(StatusCode::NOT_FOUND);
+        write_problem(&problem, response);
+    }
+}
+
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(rename = "type")]
@@ -225,7 +248,12 @@ fn write(reject: &Reject, response: &mut Response) {
         let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    headers.insert(
+    write_problem(&problem, response);
+}
+
+/// A problem as RFC 9457 has it; the status is set already.
+fn write_problem(problem: &serde_json::Value, response: &mut Response) {
+    response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );

@@ -57,6 +57,23 @@ impl Handler for OperationHandler {
     }
 }
 
+/// What is served nowhere.
+pub(super) struct NothingHere;
+
+#[async_trait]
+impl Handler for NothingHere {
+    async fn handle(
+        &self,
+        _: &mut Request,
+        _: &mut Depot,
+        response: &mut Response,
+        _: &mut FlowCtrl,
+    ) {
+        response.status_code(StatusCode::NOT_FOUND);
+        response.render(Text::Plain("nothing is served at this path\n"));
+    }
+}
+
 /// Whether somebody on this machine asks, and not a proxy on it for somebody else.
 fn is_local(request: &Request) -> bool {
     let peer = request.remote_addr().clone().into_std();

@@ -5,9 +5,9 @@ use salvo::serve_static::StaticDir;
 
 use crate::plan::{Endpoint, Listener, Page};
 use crate::transport::Served;
-use crate::transport::api::{ApiHandler, Publish};
+use crate::transport::api::{ApiHandler, NoSuchRoute, Publish};
 use crate::transport::endpoint::EndpointHandler;
-use crate::transport::operations::{Operation, OperationHandler};
+use crate::transport::operations::{NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
 /// What is served at `listener`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
@@ -49,6 +49,8 @@ pub fn router(served: &Served, listener: &Listener) -> Router {
         router = router.push(page_router(page));
     }
     router
+        .push(Router::with_path("api/{**rest}").goal(NoSuchRoute))
+        .push(Router::with_path("{**rest}").goal(NothingHere))
 }
 
 fn endpoint_router(served: &Served, endpoint: &std::sync::Arc<Endpoint>) -> Router {

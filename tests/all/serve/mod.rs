@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod client;
 mod drain;
+mod edge;
 mod errors;
 mod fault;
 mod harness;

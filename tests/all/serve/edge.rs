@@ -1,0 +1,88 @@
+//! Paths, proxies and guests: what stands at the edge of the server.
+
+use serde_json::json;
+
+use crate::serve::harness::Server;
+
+const EDGE: &str = r#"
+server:
+  listen: "127.0.0.1:0"
+  trusted_proxies: [127.0.0.0/8]
+  api: {keys: {rooms_only: {secret: secret-of-32-bytes-and-some-more!!, scopes: [publish], rooms: ["room:*"]}}}
+auth:
+  guest: {anonymous: {}}
+  named: {anonymous: {user_id: "{path.name}"}}
+messages: {line: {schema: true, to: room}}
+rooms: {"room:{id}": {may_join: "true", messages: [line]}}
+endpoints:
+  /ws/{name}: {auth: named, auto_join: ["room:{path.name}"]}
+  /guest: {auth: guest, auto_join: ["room:1"]}
+"#;
+
+#[tokio::test]
+async fn what_is_served_nowhere_is_said_so() {
+    let server = Server::start(EDGE);
+    let nowhere = server.http("GET", "/nowhere", &[], "").await;
+    assert_eq!(
+        (nowhere.status, &*nowhere.body),
+        (404, "nothing is served at this path\n")
+    );
+    let api = server.http("GET", "/api/nothing", &[], "").await;
+    assert_eq!(api.status, 404);
+    assert!(
+        api.body.contains("the API has no such route"),
+        "{}",
+        api.body
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_not_for_who_comes_through_a_proxy() {
+    let server = Server::start(EDGE);
+    assert_eq!(server.http("GET", "/metrics", &[], "").await.status, 200);
+    for header in ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"] {
+        let headers = [(header, "203.0.113.7")];
+        let refused = server.http("GET", "/metrics", &headers, "").await;
+        assert_eq!(refused.status, 403, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_may_be_percent_encoded() {
+    let server = Server::start(EDGE);
+    let mut ann = server.join("/ws/ann%40example.com").await;
+    ann.ask(
+        json!({"type": "line", "data": 1}),
+        json!({"room": "room:ann@example.com", "sender": {"user_id": "anon:ann@example.com"}}),
+    )
+    .await;
+    for bad in ["/ws/a%2Fb", "/ws/a%20b", "/ws/%C3%A9"] {
+        assert_eq!(server.http("GET", bad, &[], "").await.status, 404, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_becomes_a_random_guest_by_naming_it() {
+    let server = Server::start(EDGE);
+    let mut guest = server.connect("/guest").await;
+    let welcome = guest.expect(json!({"type": "welcome"})).await;
+    let id = welcome["user"]["user_id"].as_str().expect("an id");
+    let chosen = id.strip_prefix("anon:").expect("an anonymous id");
+    let refused = server.refusal(&format!("/ws/{chosen}"), &[]).await;
+    assert_eq!(refused.status, 401);
+}
+
+#[tokio::test]
+async fn a_key_with_rooms_is_for_rooms() {
+    let server = Server::start(EDGE);
+    let headers = [("Authorization", "Bearer secret-of-32-bytes-and-some-more!!")];
+    let body = r#"{"type":"line","data":1}"#;
+    for (target, status) in [("rooms/room:1", 200), ("users/anon:ann", 403)] {
+        let path = format!("/api/{target}/messages");
+        assert_eq!(
+            server.http("POST", &path, &headers, body).await.status,
+            status,
+            "{target}"
+        );
+    }
+}
