@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::plan::RoomKind;
 use crate::room::Room;
 use crate::store::MemoryStore;
-use crate::vocab::{Epoch, Parameters, RoomName};
+use crate::vocab::{Epoch, Parameters, RoomName, Seq};
 
 const SHARDS: usize = 64;
 
@@ -93,9 +93,11 @@ pub struct Rooms<Q> {
     shards: Vec<Mutex<HashMap<RoomName, Arc<Hall<Q>>>>>,
     hasher: std::hash::RandomState,
     count: AtomicUsize,
-    /// New rooms number in this epoch: it changes whenever a numbering is forgotten, so that no position of a forgotten log can
-    /// be taken for one of a later log, and quiet rooms keep theirs.
-    epoch: AtomicU32,
+    /// Rooms number in this epoch, which a restart changes.
+    epoch: Epoch,
+    /// The highest number that a forgotten room had reached: new rooms number on from there, so that no number of a room is ever
+    /// given twice, and an old position or receipt cannot be taken for a newer one.
+    reached: AtomicU64,
     store: Arc<MemoryStore>,
 }
 
@@ -106,7 +108,8 @@ impl<Q: Feed> Rooms<Q> {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: std::hash::RandomState::new(),
             count: AtomicUsize::new(0),
-            epoch: AtomicU32::new(random),
+            epoch: Epoch::from_random(random),
+            reached: AtomicU64::new(0),
             store,
         }
     }
@@ -148,9 +151,9 @@ impl<Q: Feed> Rooms<Q> {
         if let Some(hall) = shard.get(name.as_str()) {
             return hall.clone();
         }
-        let epoch = Epoch::from_random(self.epoch.load(Ordering::Relaxed));
+        let reached = Seq::new(self.reached.load(Ordering::Relaxed));
         let state = HallState {
-            room: Room::new(kind, epoch),
+            room: Room::new(kind, self.epoch, reached),
             queue: Q::default(),
             retired: false,
             counted_bytes: 0,
@@ -175,8 +178,9 @@ impl<Q: Feed> Rooms<Q> {
             return false;
         }
         state.retired = true;
-        if state.room.has_numbered() {
-            self.epoch.fetch_add(1, Ordering::Relaxed);
+        if let Some(position) = state.room.position() {
+            self.reached
+                .fetch_max(position.seq.get(), Ordering::Relaxed);
         }
         shard.remove(hall.name.as_str());
         if shard.len() * 8 < shard.capacity() {

@@ -43,12 +43,12 @@ pub struct Page {
 const ENTRY_BYTES: usize = size_of::<Entry>() + 32;
 
 impl Log {
-    /// An empty log that keeps at most `messages_max` messages for at most `age`.
-    pub const fn new(messages_max: usize, age: Duration) -> Self {
+    /// An empty log that keeps at most `messages_max` messages for at most `age`, and numbers on from `reached`.
+    pub const fn new(messages_max: usize, age: Duration, reached: Seq) -> Self {
         Self {
             entries: VecDeque::new(),
-            last: Seq::new(0),
-            lost: Seq::new(0),
+            last: reached,
+            lost: reached,
             bytes: 0,
             messages_max,
             age,

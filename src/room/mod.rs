@@ -49,8 +49,8 @@ pub struct Replay {
 }
 
 impl Room {
-    /// An empty room of `kind` whose numbering is in `epoch`.
-    pub fn new(kind: &RoomKind, epoch: Epoch) -> Self {
+    /// An empty room of `kind` that numbers in `epoch`, on from `reached`.
+    pub fn new(kind: &RoomKind, epoch: Epoch, reached: Seq) -> Self {
         let history = kind.history.as_ref();
         let inbox = kind.inbox.as_ref();
         let bounds = match (history, inbox) {
@@ -64,8 +64,9 @@ impl Room {
         };
         let stored = bounds.map(|(messages_max, age)| {
             Box::new(Stored {
-                log: Log::new(messages_max, age),
-                receipts: inbox.map(|inbox| Receipts::new(inbox.receipt, history.is_some())),
+                log: Log::new(messages_max, age, reached),
+                receipts: inbox
+                    .map(|inbox| Receipts::new(inbox.receipt, history.is_some(), reached)),
                 replay_on_join: history.map_or(0, |history| history.replay_on_join),
             })
         });
@@ -211,13 +212,6 @@ impl Room {
             .as_ref()
             .is_none_or(|stored| stored.log.is_empty());
         self.members.is_empty() && nothing_kept && self.keys.is_empty()
-    }
-
-    /// Whether its numbering has begun, so that forgetting it has to change the epoch.
-    pub fn has_numbered(&self) -> bool {
-        self.stored
-            .as_ref()
-            .is_some_and(|stored| stored.log.last() > Seq::default())
     }
 
     /// Whether `user` is in the room.

@@ -15,6 +15,7 @@ pub struct Receipts {
     kind: Receipt,
     /// Messages stay for the history, whoever has dealt with them.
     keep: bool,
+    start: Seq,
     user: Seq,
     devices: Vec<Device>,
 }
@@ -27,12 +28,13 @@ struct Device {
 }
 
 impl Receipts {
-    /// Nothing has been dealt with yet; `keep`: the messages stay for the room's history.
-    pub const fn new(kind: Receipt, keep: bool) -> Self {
+    /// Nothing behind `start` has been dealt with yet; `keep`: the messages stay for the room's history.
+    pub const fn new(kind: Receipt, keep: bool, start: Seq) -> Self {
         Self {
             kind,
             keep,
-            user: Seq::new(0),
+            start,
+            user: start,
             devices: Vec::new(),
         }
     }
@@ -82,7 +84,7 @@ impl Receipts {
                 }
                 self.devices.push(Device {
                     id: id.into(),
-                    through: Seq::default(),
+                    through: self.start,
                     seen: now,
                 });
                 self.devices.len() - 1

@@ -23,7 +23,7 @@ fn user(id: &str) -> Arc<User> {
 }
 
 fn log(messages_max: usize, messages: u64) -> Log {
-    let mut log = Log::new(messages_max, Duration::from_secs(100));
+    let mut log = Log::new(messages_max, Duration::from_secs(100), Seq::default());
     for count in 1..=messages {
         log.append(at(count), MessageId::new(0, count), Frame::raw_text("x"));
     }
@@ -74,7 +74,7 @@ fn what_was_dealt_with_is_not_lost() {
 
 #[test]
 fn devices_deal_with_an_inbox_each_for_itself() {
-    let mut receipts = Receipts::new(Receipt::Device, false);
+    let mut receipts = Receipts::new(Receipt::Device, false, Seq::default());
     assert_eq!(receipts.through(Some("phone"), at(0)).get(), 0);
     assert_eq!(receipts.receive(Seq::new(3), Some("phone"), at(0)).get(), 3);
     assert_eq!(receipts.through(Some("desk"), at(1)).get(), 0);
@@ -160,4 +160,21 @@ fn keys_are_remembered_for_their_window() {
         "bounded by number"
     );
     assert_eq!(keys.look(&ann, "3", body, at(20)), Seen::Before(outcome));
+}
+
+#[test]
+fn a_forgotten_inbox_numbers_on() {
+    let reached = Seq::new(17);
+    let mut log = Log::new(9, Duration::from_secs(100), reached);
+    let mut receipts = Receipts::new(Receipt::User, false, reached);
+    log.append(at(0), MessageId::new(0, 1), Frame::raw_text("new"));
+    assert_eq!(seqs(log.after(receipts.through(None, at(0)))), [18]);
+    let done = receipts.receive(Seq::new(9), None, at(0));
+    log.forget_through(done);
+    assert_eq!(
+        seqs(log.after(reached)),
+        [18],
+        "a receipt of the forgotten numbering takes nothing out"
+    );
+    assert_eq!(log.lost(), reached, "nothing was lost since");
 }

@@ -171,7 +171,7 @@ async fn history_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_log_lives_to_its_age_and_a_forgotten_one_is_another() {
+async fn a_log_lives_to_its_age_and_a_forgotten_one_numbers_on() {
     let server = Server::start(&format!("{API}{HISTORY}"));
     publish(&server, "room:1", 2).await;
     server.advance(Duration::from_secs(1800));
@@ -198,8 +198,18 @@ async fn a_log_lives_to_its_age_and_a_forgotten_one_is_another() {
     publish(&server, "room:1", 4).await;
     let since = json!({"epoch": before["epoch"], "seq": before["seq"]});
     let after = join(&mut ann, "room:1", since).await;
-    assert_ne!(after["epoch"], before["epoch"]);
-    ann.expect(json!({"type": "gap", "epoch": after["epoch"], "seq": 4}))
+    assert_eq!(
+        (&after["epoch"], &after["seq"]),
+        (&before["epoch"], &json!(7))
+    );
+    for seq in 4..=7 {
+        ann.expect(json!({"type": "line", "seq": seq})).await;
+    }
+    // Who had not seen the last of what was forgotten has missed it.
+    let mut ben = server.join("/ws?u=ben").await;
+    let since = json!({"epoch": before["epoch"], "seq": 2});
+    join(&mut ben, "room:1", since).await;
+    ben.expect(json!({"type": "gap", "epoch": before["epoch"], "seq": 7}))
         .await;
 }
 
