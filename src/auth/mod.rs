@@ -11,7 +11,6 @@ mod jwt;
 mod mint;
 mod request;
 mod session;
-mod strict_json;
 #[cfg(test)]
 mod tests;
 

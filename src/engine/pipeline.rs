@@ -13,10 +13,10 @@ use crate::engine::limit::{Exceeded, Subject};
 use crate::engine::membership::Target;
 use crate::engine::{Engine, Hall};
 use crate::plan::{Message, RateKey, RateLimit, Route, SentBy};
-use crate::protocol::{Reject, RejectCode, json as strict};
+use crate::protocol::{Reject, RejectCode};
 use crate::room::Outcome;
 use crate::rule::{Facts, RoomFacts};
-use crate::vocab::{Parameters, RoomName, Timestamp, User, UserId};
+use crate::vocab::{Parameters, RoomName, Timestamp, User, UserId, json as strict};
 
 /// Whose message it is.
 #[derive(Clone, Copy)]

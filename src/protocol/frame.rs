@@ -101,7 +101,7 @@ pub struct Undecodable {
     pub reject: Reject,
 }
 
-/// Decodes a frame. The data is not looked into; see [`crate::protocol::json`].
+/// Decodes a frame. The data is not looked into; see [`crate::vocab::json`].
 ///
 /// # Errors
 /// `bad_json`, or `bad_frame` with what the frame lacks.

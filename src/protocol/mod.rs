@@ -3,7 +3,6 @@
 mod code;
 mod encode;
 mod frame;
-pub mod json;
 pub mod websocket;
 
 pub use code::{CloseCode, Reject, RejectCode};

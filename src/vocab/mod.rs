@@ -5,6 +5,7 @@
 mod clock;
 mod id;
 mod identity;
+pub mod json;
 mod name;
 mod position;
 mod quantity;
