@@ -200,45 +200,31 @@ impl Engine {
                 let stores =
                     message.stored && matches!(message.to, Route::Room | Route::OtherRoom(_));
                 let seq = room.next_seq().filter(|_| stores);
-                (
-                    Outcome {
-                        message_id: self.next_message_id(),
-                        seq,
-                    },
-                    true,
-                )
+                let message_id = self.next_message_id();
+                (Outcome { message_id, seq }, true)
             }
         };
-        let answer = match &decoded.origin {
+        let mut answer = match &decoded.origin {
             Origin::Client(connection) => self
                 .answer_of(valid, Some(&hall.name), &outcome)
-                .map(|frame| (connection, frame)),
+                .map(|frame| (*connection, frame)),
             Origin::Application(_) => None,
         };
+        let reads_here = matches!(&decoded.place, Place::Seat(seat) if Arc::ptr_eq(seat, hall));
+        let say = |(connection, frame): (&Arc<Connection>, Frame), queue: &mut Feed| {
+            if reads_here {
+                queue.answer(connection.serial, frame);
+            } else {
+                connection.send(&frame);
+            }
+        };
         // On text endpoints the personal answer comes before what everyone hears; acks come behind what they acknowledge.
-        let (before, after) = match answer {
-            Some((connection, frame))
-                if matches!(connection.endpoint.protocol, Protocol::Text(_)) =>
-            {
-                (Some((connection, frame)), None)
-            }
-            answer => (None, answer),
+        let is_text = |(connection, _): &mut (&Arc<Connection>, Frame)| {
+            matches!(connection.endpoint.protocol, Protocol::Text(_))
         };
-        let reads_here = |connection: &Connection| {
-            matches!(&decoded.place, Place::Seat(seat) if Arc::ptr_eq(seat, hall))
-                && connection.serial > 0
-        };
-        let say = |answer: Option<(&Arc<Connection>, Frame)>, queue: &mut Feed| match answer {
-            Some((connection, frame)) if reads_here(connection) => {
-                queue.answer(connection.serial, frame)
-            }
-            Some((connection, frame)) => connection.send(&frame),
-            None => {}
-        };
-        say(
-            before.map(|(connection, frame)| (*connection, frame)),
-            queue,
-        );
+        if let Some(answer) = answer.take_if(is_text) {
+            say(answer, queue);
+        }
         if fresh {
             let frame = self.message_frame(&valid.0, Some(&hall.name), &outcome);
             if outcome.seq.is_some() {
@@ -250,7 +236,9 @@ impl Engine {
             }
             queue.publish(audience, frame, message.index, outcome.seq);
         }
-        say(after.map(|(connection, frame)| (*connection, frame)), queue);
+        if let Some(answer) = answer {
+            say(answer, queue);
+        }
         Ok((outcome, flush_if_needed(hall, queue)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::memory::HallState;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
@@ -12,7 +13,7 @@ use crate::engine::timer::Timer;
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Departure, Grace, Room};
+use crate::room::{Arrival, Departure, Grace, Replay, Room};
 use crate::rule::{Facts, RoomFacts, Rule};
 use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
 
@@ -175,40 +176,15 @@ impl Engine {
                     return Err(Reject::new(RejectCode::Unavailable, message));
                 }
                 if already {
-                    if since.is_some() {
-                        let message = format!(
-                            "you are in `{}` already: leave it first to resume it",
-                            hall.name
-                        );
-                        return Err(Reject::new(RejectCode::Conflict, message));
-                    }
-                    let standing = standing(&mut state.room, hall, self, connection);
-                    if let Some(id) = answer {
-                        state.queue.answer(connection.serial, joined(id, &standing));
-                    }
-                    return Ok((standing, flush_if_needed(hall, &mut state.queue)));
+                    return self.join_again(connection, hall, state, since, answer);
                 }
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
+                let answer = answer.map(|id| joined(id, &standing));
                 let replay = state
                     .room
                     .replay(self.clock.now(), since, connection.device());
-                let mut opening = Vec::new();
-                opening.extend(answer.map(|id| joined(id, &standing)));
-                if replay.gap {
-                    opening.push(gap(hall, &state.room));
-                }
-                opening.extend(replay.frames);
-                if let Some(present) = &hall.kind.presence.present {
-                    opening.push(members_frame(
-                        present.as_str(),
-                        None,
-                        hall,
-                        &state.room,
-                        None,
-                        MEMBERS_PAGE_MAX,
-                    ));
-                }
+                let opening = opening(hall, &state.room, answer, replay);
                 let receipt = state
                     .room
                     .position()
@@ -226,6 +202,29 @@ impl Engine {
             flush::spawn_flush(self, &hall);
         }
         Ok(standing)
+    }
+
+    /// A connection asks to join a room that it is in.
+    fn join_again(
+        &self,
+        connection: &Connection,
+        hall: &Arc<Hall>,
+        state: &mut HallState<Feed>,
+        since: Option<Position>,
+        answer: Option<Option<&str>>,
+    ) -> Result<(serde_json::Value, Option<Arc<Hall>>), Reject> {
+        if since.is_some() {
+            let message = format!(
+                "you are in `{}` already: leave it first to resume it",
+                hall.name
+            );
+            return Err(Reject::new(RejectCode::Conflict, message));
+        }
+        let standing = standing(&mut state.room, hall, self, connection);
+        if let Some(id) = answer {
+            state.queue.answer(connection.serial, joined(id, &standing));
+        }
+        Ok((standing, flush_if_needed(hall, &mut state.queue)))
     }
 
     fn announce_arrival(
@@ -323,12 +322,7 @@ impl Engine {
         }
     }
 
-    fn announce_departure(
-        &self,
-        hall: &Arc<Hall>,
-        state: &mut crate::broker::memory::HallState<Feed>,
-        user: &User,
-    ) {
+    fn announce_departure(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>, user: &User) {
         if let Some(name) = &hall.kind.presence.left {
             let frame = self.announcement(name, hall, &state.room, user);
             state.queue.say(Audience::Everyone, frame);
@@ -360,6 +354,27 @@ fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Resul
     }
     let message = format!("`{name}` has as many users as it may");
     Err(Reject::new(RejectCode::RoomFull, message))
+}
+
+/// What a newcomer gets before anything else: the answer, what was said before, and who is here.
+fn opening(hall: &Hall, room: &Room, answer: Option<Frame>, replay: Replay) -> Vec<Frame> {
+    let mut opening: Vec<Frame> = answer.into_iter().collect();
+    if replay.gap {
+        opening.push(gap(hall, room));
+    }
+    opening.extend(replay.frames);
+    if let Some(present) = &hall.kind.presence.present {
+        let present = present.as_str();
+        opening.push(members_frame(
+            present,
+            None,
+            hall,
+            room,
+            None,
+            MEMBERS_PAGE_MAX,
+        ));
+    }
+    opening
 }
 
 /// The hall, where a flush has to be spawned for it.

@@ -104,77 +104,8 @@ impl Engine {
     }
 
     fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
-        let message = &decoded.message;
-        let room = decoded.place.room().map(|(name, _)| name);
-        match decoded.origin {
-            Origin::Client(connection) => {
-                let endpoint = &connection.endpoint;
-                let subject = Subject {
-                    user: Some(&connection.user.id),
-                    ip: Some(connection.ip),
-                    room,
-                    endpoint: Some(endpoint),
-                };
-                let mut inner = connection.inner.lock();
-                self.limits
-                    .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))
-                    .and_then(|()| {
-                        // A bucket that the endpoint cites too has given its token.
-                        let is_spent = |limit: &Arc<RateLimit>| {
-                            endpoint
-                                .message_limits
-                                .iter()
-                                .any(|spent| spent.index == limit.index)
-                        };
-                        let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
-                        self.limits.spend(limits, subject, Some(&mut inner.buckets))
-                    })
-                    .map_err(Refused::TooFast)?;
-            }
-            Origin::Application(_) => {
-                // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
-                let applies =
-                    |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
-                self.limits
-                    .spend(
-                        message.rate_limits.iter().filter(applies),
-                        Subject {
-                            room,
-                            ..Subject::default()
-                        },
-                        None,
-                    )
-                    .map_err(Refused::TooFast)?;
-            }
-        }
-        if message
-            .bytes_max
-            .is_some_and(|max| decoded.data.len() > max.len())
-        {
-            let message = format!(
-                "the data has {} bytes, `{}` takes at most {}",
-                decoded.data.len(),
-                message.name,
-                message.bytes_max.map_or(0, |max| max.bytes())
-            );
-            return Err(Reject::new(RejectCode::TooLarge, message).into());
-        }
-        let depth = match decoded.origin {
-            Origin::Client(connection) => connection.endpoint.limits.depth,
-            Origin::Application(_) => strict::DEPTH_MAX,
-        };
-        let bad_json = |error: strict::JsonError| {
-            Refused::from(Reject::new(
-                RejectCode::BadJson,
-                format!("the data is not taken: {error}"),
-            ))
-        };
-        let value = if needs_value(message) {
-            Some(strict::parse(&decoded.data, depth).map_err(bad_json)?)
-        } else {
-            strict::check(&decoded.data, depth).map_err(bad_json)?;
-            None
-        };
+        self.spend(&decoded).map_err(Refused::TooFast)?;
+        let value = read_data(&decoded)?;
         // Counted now: a reply is made while the room is locked.
         let users_count = if value.is_some() {
             self.users_count(&decoded.place)
@@ -187,6 +118,40 @@ impl Engine {
             users_count,
             now: self.clock.now(),
         })
+    }
+
+    /// Takes a token from each bucket of the endpoint and of the type.
+    fn spend(&self, decoded: &Decoded<'_>) -> Result<(), Exceeded> {
+        let message = &decoded.message;
+        let room = decoded.place.room().map(|(name, _)| name);
+        let Origin::Client(connection) = decoded.origin else {
+            // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
+            let applies =
+                |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
+            let limits = message.rate_limits.iter().filter(applies);
+            let subject = Subject {
+                room,
+                ..Subject::default()
+            };
+            return self.limits.spend(limits, subject, None);
+        };
+        let endpoint = &connection.endpoint;
+        let subject = Subject {
+            user: Some(&connection.user.id),
+            ip: Some(connection.ip),
+            room,
+            endpoint: Some(endpoint),
+        };
+        let mut inner = connection.inner.lock();
+        self.limits
+            .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))?;
+        // A bucket that the endpoint cites too has given its token.
+        let is_spent = |limit: &Arc<RateLimit>| {
+            let mut spent = endpoint.message_limits.iter();
+            spent.any(|spent| spent.index == limit.index)
+        };
+        let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
+        self.limits.spend(limits, subject, Some(&mut inner.buckets))
     }
 
     fn permit<'a>(&self, admitted: Admitted<'a>) -> Result<Permitted<'a>, Refused> {
@@ -263,6 +228,29 @@ impl From<Reject> for Refused {
 /// `rate_limited`, with the time to wait.
 pub(super) fn too_fast(exceeded: &Exceeded) -> Reject {
     Reject::new(RejectCode::RateLimited, "too fast").retry_after(exceeded.wait)
+}
+
+/// The data as JSON, built where somebody looks into it and only checked where nobody does.
+fn read_data(decoded: &Decoded<'_>) -> Result<Option<Value>, Refused> {
+    let Decoded { message, data, .. } = decoded;
+    if let Some(max) = message.bytes_max.filter(|max| data.len() > max.len()) {
+        let (name, len, max) = (&message.name, data.len(), max.bytes());
+        let text = format!("the data has {len} bytes, `{name}` takes at most {max}");
+        return Err(Reject::new(RejectCode::TooLarge, text).into());
+    }
+    let depth = match decoded.origin {
+        Origin::Client(connection) => connection.endpoint.limits.depth,
+        Origin::Application(_) => strict::DEPTH_MAX,
+    };
+    let read = if needs_value(message) {
+        strict::parse(data, depth).map(Some)
+    } else {
+        strict::check(data, depth).map(|()| None)
+    };
+    read.map_err(|error| {
+        let text = format!("the data is not taken: {error}");
+        Reject::new(RejectCode::BadJson, text).into()
+    })
 }
 
 /// Whether anyone has to look into the data.
