@@ -160,7 +160,7 @@ impl Engine {
     }
 
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed.
-    pub fn attach(self: &Arc<Self>, admission: Admission, link: Box<dyn Link>) -> Attached {
+    pub fn attach(self: &Arc<Self>, admission: Admission, link: Arc<dyn Link>) -> Attached {
         let Admission {
             arrival,
             rooms,

@@ -42,7 +42,7 @@ pub struct Connection {
     last_heard: AtomicU64,
     asked: AtomicBool,
     pub(super) abandoned: AtomicBool,
-    pub(super) link: Box<dyn Link>,
+    pub(super) link: Arc<dyn Link>,
     pub(super) outbox: Mutex<Outbox>,
     waker: Mutex<Option<Waker>>,
     pub(super) inner: Mutex<Inner>,
@@ -81,7 +81,7 @@ pub(super) struct Parts {
     pub(super) request: Box<RequestFacts>,
     pub(super) ip: IpAddr,
     pub(super) opened: Monotonic,
-    pub(super) link: Box<dyn Link>,
+    pub(super) link: Arc<dyn Link>,
     pub(super) metrics: Arc<Metrics>,
 }
 

@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// The writing side that the engine sees.
-struct TcpLink(Arc<TcpStream>);
+struct TcpLink(TcpStream);
 
 impl Link for TcpLink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -42,7 +42,7 @@ impl Link for TcpLink {
 struct Session {
     engine: Arc<Engine>,
     attached: Attached,
-    stream: Arc<TcpStream>,
+    link: Arc<TcpLink>,
     decoder: Decoder,
     peer_closed: bool,
     ending: bool,
@@ -66,12 +66,12 @@ pub(super) async fn run(
     decoder: Decoder,
     already_read: Bytes,
 ) {
-    let stream = Arc::new(stream);
-    let attached = engine.attach(admission, Box::new(TcpLink(stream.clone())));
+    let link = Arc::new(TcpLink(stream));
+    let attached = engine.attach(admission, link.clone());
     let mut session = Session {
         engine,
         attached,
-        stream,
+        link,
         decoder,
         peer_closed: false,
         ending: false,
@@ -92,7 +92,7 @@ impl Session {
                 return Poll::Ready(());
             }
             if self.attached.connection.is_blocked() {
-                match self.stream.poll_write_ready(context) {
+                match self.link.0.poll_write_ready(context) {
                     Poll::Ready(Ok(())) => {
                         self.attached.connection.drain();
                         continue;
@@ -101,7 +101,7 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
-            match ready!(self.stream.poll_read_ready(context)) {
+            match ready!(self.link.0.poll_read_ready(context)) {
                 Ok(()) if self.read() => {}
                 _ => return Poll::Ready(()),
             }
@@ -128,7 +128,7 @@ impl Session {
         if !self.peer_closed {
             // The close frame is out: what the peer still sends is read until it closes too, or its time is over, because
             // closing the socket over unread bytes would take the close frame away again (RFC 6455 §7.1.1).
-            let _ = socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+            let _ = socket2::SockRef::from(&self.link.0).shutdown(std::net::Shutdown::Write);
             return connection.is_abandoned();
         }
         true
@@ -138,8 +138,8 @@ impl Session {
     fn read(&mut self) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut taken = None;
-            let read = self.stream.try_io(Interest::READABLE, || {
-                let len = (&*socket2::SockRef::from(&*self.stream)).read(scratch)?;
+            let read = self.link.0.try_io(Interest::READABLE, || {
+                let len = (&*socket2::SockRef::from(&self.link.0)).read(scratch)?;
                 taken = Some(len);
                 if len > 0 && len < scratch.len() {
                     // There is no more: saying so spares the call that would find nothing.
