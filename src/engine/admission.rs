@@ -183,7 +183,7 @@ impl Engine {
             ip,
             opened: self.clock.monotonic(),
             link,
-            metrics: self.metrics.clone(),
+            outlet: self.outlet.clone(),
         }));
         let limits = &connection.endpoint.limits;
         for older in self.users.settle(&connection, limits.connections_per_user) {

@@ -73,7 +73,7 @@ impl Engine {
 
     fn members(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         id: Option<&str>,
         query: &MembersQuery<'_>,
     ) -> Result<(), Reject> {
@@ -101,7 +101,7 @@ impl Engine {
 
     fn history(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         id: Option<&str>,
         query: &HistoryQuery<'_>,
     ) -> Result<(), Reject> {
@@ -147,7 +147,7 @@ impl Engine {
 
     fn received(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         id: Option<&str>,
         room: Option<&str>,
         seq: Seq,

@@ -27,7 +27,7 @@ impl Connection {
             outbox.close(frame, backlog, &*self.link)
         });
         if begun {
-            self.metrics.closes.code(code.get()).inc();
+            self.outlet.metrics.closes.code(code.get()).inc();
         }
     }
 

@@ -1,6 +1,5 @@
 //! One socket and what stands around it: who, where, which rooms, what waits.
 
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,15 +10,16 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::engine::Hall;
+use crate::engine::form::Form;
 use crate::engine::limit::ConnectionBuckets;
-use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
-use crate::engine::render;
+use crate::engine::outbox::{Backlog, Link, Outbox, Pace, Phase, Written};
+use crate::engine::outlet::Outlet;
 use crate::engine::tally::Tally;
 use crate::engine::timer::TimerKey;
-use crate::plan::{Endpoint, Protocol};
-use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
+use crate::engine::waiting::{Bounds, Keep, Parcel};
+use crate::plan::Endpoint;
+use crate::protocol::{CloseCode, Frame, Reject};
 use crate::rule::{ConnectionFacts, Facts};
-use crate::telemetry::Metrics;
 use crate::vocab::{ConnectionId, Monotonic, Parameters, Seq, Timestamp, User};
 
 /// A connection of a user to an endpoint.
@@ -46,7 +46,7 @@ pub struct Connection {
     pub(super) outbox: Mutex<Outbox>,
     waker: Mutex<Option<Waker>>,
     pub(super) inner: Mutex<Inner>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) outlet: Arc<Outlet>,
 }
 
 /// What came with the request that opened a connection.
@@ -82,7 +82,7 @@ pub(super) struct Parts {
     pub(super) ip: IpAddr,
     pub(super) opened: Monotonic,
     pub(super) link: Arc<dyn Link>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) outlet: Arc<Outlet>,
 }
 
 impl Connection {
@@ -103,7 +103,7 @@ impl Connection {
             outbox: Mutex::new(Outbox::new()),
             waker: Mutex::new(None),
             inner: Mutex::new(Inner::default()),
-            metrics: parts.metrics,
+            outlet: parts.outlet,
         }
     }
 
@@ -134,50 +134,69 @@ impl Connection {
     }
 
     /// Sends one frame, in the form of the endpoint.
-    pub fn send(&self, frame: &Frame) {
-        match &self.endpoint.protocol {
-            Protocol::Json | Protocol::EveryFrame(_) => {
-                if frame.kind() == FrameKind::Json {
-                    self.send_as_is(frame.bytes());
-                }
-            }
-            Protocol::Text(text) => {
-                if let Some(rendered) = render::render(text, frame) {
-                    self.send_as_is(rendered.bytes());
-                }
-            }
-            Protocol::Raw(_) => {
-                if frame.kind() == FrameKind::Raw {
-                    self.send_as_is(frame.bytes());
-                }
-            }
+    pub fn send(self: &Arc<Self>, frame: &Frame) {
+        self.send_with(frame, Keep::Always);
+    }
+
+    /// Sends one frame, in the form of the endpoint; `keep` says what may become of it when it has to wait.
+    pub(super) fn send_with(self: &Arc<Self>, frame: &Frame, keep: Keep) {
+        if let Some(bytes) = self.form().bytes(frame) {
+            let mut tally = Tally::default();
+            self.send_batch(&[Parcel { bytes, keep }], &mut tally);
+            tally.count(&self.outlet.metrics);
         }
     }
 
+    /// The form in which it gets its frames.
+    pub(super) fn form(&self) -> Form<'_> {
+        Form::of(&self.endpoint)
+    }
+
     /// Sends a refusal.
-    pub(super) fn reject(&self, id: Option<&str>, reject: &Reject) {
-        self.metrics.rejects[reject.code as usize].inc();
+    pub(super) fn reject(self: &Arc<Self>, id: Option<&str>, reject: &Reject) {
+        self.outlet.metrics.rejects[reject.code as usize].inc();
         tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "rejected");
         self.send(&reject.to_frame(id));
     }
 
     /// Sends bytes that are a frame already.
-    pub(super) fn send_as_is(&self, frame: &Bytes) {
+    pub(super) fn send_as_is(self: &Arc<Self>, frame: &Bytes) {
         let mut tally = Tally::default();
-        self.send_batch(&[frame], &[IoSlice::new(frame)], &mut tally);
-        tally.count(&self.metrics);
+        self.send_batch(&[Parcel::new(frame.clone())], &mut tally);
+        tally.count(&self.outlet.metrics);
     }
 
-    /// Sends frames in as few writes as there can be; `slices` are the same bytes. What it came to is added to `tally`.
-    pub(super) fn send_batch(&self, frames: &[&Bytes], slices: &[IoSlice<'_>], tally: &mut Tally) {
-        let bounds = self.bounds();
+    /// Sends frames in as few writes as there can be. What it came to is added to `tally`.
+    pub(super) fn send_batch(self: &Arc<Self>, parcels: &[Parcel], tally: &mut Tally) {
+        let (bounds, pace) = (self.bounds(), self.pace());
         let written = self.with_outbox(tally, |outbox| {
-            outbox.push(frames, slices, &*self.link, bounds)
+            outbox.push(parcels, pace, &*self.link, bounds)
         });
-        tally.frames += frames.len() as u64;
+        tally.frames += parcels.len() as u64;
+        self.follow_up(written);
+    }
+
+    /// Does what a write asks for.
+    fn follow_up(self: &Arc<Self>, written: Written) {
+        if written.gathers {
+            self.outlet.gather(self);
+        }
         if written.overflowed {
             self.close_as_too_slow();
         }
+    }
+
+    fn pace(&self) -> Pace {
+        match self.endpoint.coalesce {
+            None => Pace::AtOnce,
+            Some(_) => Pace::Gathered,
+        }
+    }
+
+    /// Sends what has gathered for the endpoint's `coalesce`.
+    pub(super) fn let_go(&self) {
+        self.with_outbox_alone(|outbox| outbox.let_go(&*self.link));
+        self.settle_receipts();
     }
 
     fn close_as_too_slow(&self) {
@@ -215,6 +234,7 @@ impl Connection {
         };
         tally.calls += written.calls;
         tally.bytes += written.bytes;
+        tally.dropped += written.dropped;
         if written.wake {
             self.wake();
         }
@@ -225,7 +245,7 @@ impl Connection {
     pub(super) fn with_outbox_alone(&self, act: impl FnOnce(&mut Outbox) -> Written) -> Written {
         let mut tally = Tally::default();
         let written = self.with_outbox(&mut tally, act);
-        tally.count(&self.metrics);
+        tally.count(&self.outlet.metrics);
         written
     }
 
@@ -235,13 +255,15 @@ impl Connection {
     }
 
     /// Lets go what was held back.
-    pub fn release(&self) {
-        self.with_outbox_alone(|outbox| outbox.release(&*self.link));
+    pub fn release(self: &Arc<Self>) {
+        let pace = self.pace();
+        let written = self.with_outbox_alone(|outbox| outbox.release(pace, &*self.link));
+        self.follow_up(written);
         self.settle_receipts();
     }
 
     /// Sends `first` before everything that was held back, and lets that go.
-    pub(super) fn open_with(&self, first: Option<&Frame>) {
+    pub(super) fn open_with(self: &Arc<Self>, first: Option<&Frame>) {
         let written = self.with_outbox_alone(|outbox| {
             outbox.open(
                 first.map(|frame| frame.bytes().clone()),
@@ -249,9 +271,7 @@ impl Connection {
                 self.bounds(),
             )
         });
-        if written.overflowed {
-            self.close_as_too_slow();
-        }
+        self.follow_up(written);
         self.settle_receipts();
     }
 
@@ -301,7 +321,7 @@ impl Connection {
     }
 
     /// Answers a ping.
-    pub fn send_control(&self, frame: &Bytes) {
+    pub fn send_control(self: &Arc<Self>, frame: &Bytes) {
         self.send_as_is(frame);
     }
 

@@ -1,18 +1,37 @@
 //! Where a valid message goes: to a room, to a user, back; once for each idempotency key.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::engine::connection::Connection;
-use crate::engine::feed::{Audience, Feed};
-use crate::engine::flush;
+use crate::engine::feed::{Audience, Feed, Say, TooManySubjects};
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Origin, Place, Refused, Valid};
-use crate::engine::{Engine, Hall};
-use crate::plan::{Protocol, Route};
+use crate::engine::timer::Timer;
+use crate::engine::waiting::Keep;
+use crate::engine::{Engine, Hall, flush};
+use crate::plan::{Conflate, Overflow, Protocol, Route};
 use crate::protocol::{Frame, Reject, RejectCode};
 use crate::room::{Outcome, Room, Seen};
+use crate::vocab::{Monotonic, RoomName};
+
+/// A message for a room's readers.
+struct Post<'v, 'a> {
+    valid: &'v Valid<'a>,
+    audience: Audience,
+    keep: Keep,
+}
+
+/// What a post came to.
+struct Posted {
+    outcome: Outcome,
+    /// The room needs a flush.
+    flush: Option<Arc<Hall>>,
+    /// When the room has to be looked at, because something is kept back.
+    alarm: Option<(Arc<Hall>, Monotonic)>,
+}
 
 impl Engine {
     pub(super) fn dispatch(self: &Arc<Self>, valid: &Valid<'_>) -> Result<Outcome, Refused> {
@@ -79,8 +98,12 @@ impl Engine {
         let decoded = &valid.0.decoded;
         let frame = self.message_frame(&valid.0, None, outcome);
         let connections = self.users.connections(user);
+        let keep = match decoded.message.overflow {
+            Overflow::Close => Keep::Always,
+            Overflow::Drop => Keep::IfRoom,
+        };
         for connection in &connections {
-            connection.send(&frame);
+            connection.send_with(&frame, keep);
         }
         self.metrics.messages_delivered[decoded.message.index].inc_by(connections.len() as u64);
     }
@@ -145,65 +168,90 @@ impl Engine {
         place: &Place,
         audience: Audience,
     ) -> Result<Outcome, Refused> {
-        let (outcome, flush) = match place {
+        let posted = match place {
             Place::Seat(hall) => {
+                let post = self.to_post(valid, audience, &hall.name)?;
                 let mut state = hall.lock();
                 let state = &mut *state;
-                self.post_into(valid, hall, &mut state.room, &mut state.queue, audience)
+                self.post_into(&post, hall, &mut state.room, &mut state.queue)
             }
-            Place::Room(target) => self.rooms.with(
-                &target.name,
-                &target.kind,
-                &target.parameters,
-                |hall, state| {
-                    self.post_into(valid, hall, &mut state.room, &mut state.queue, audience)
-                },
-            ),
-            Place::Endpoint | Place::User(_) => Err(Reject::new(
-                RejectCode::BadRoom,
-                "this message goes to a room: say which",
-            )
-            .into()),
+            Place::Room(target) => {
+                let post = self.to_post(valid, audience, &target.name)?;
+                let (name, kind) = (&target.name, &target.kind);
+                self.rooms
+                    .with(name, kind, &target.parameters, |hall, state| {
+                        self.post_into(&post, hall, &mut state.room, &mut state.queue)
+                    })
+            }
+            Place::Endpoint | Place::User(_) => {
+                let text = "this message goes to a room: say which";
+                return Err(Reject::new(RejectCode::BadRoom, text).into());
+            }
         }?;
-        if let Some(hall) = flush {
+        if let Some((hall, at)) = posted.alarm {
+            self.timers.at(at, Timer::Thinned(hall));
+        }
+        if let Some(hall) = posted.flush {
             flush::spawn_flush(self, &hall);
         }
-        Ok(outcome)
+        Ok(posted.outcome)
+    }
+
+    fn to_post<'v, 'a>(
+        &self,
+        valid: &'v Valid<'a>,
+        audience: Audience,
+        room: &RoomName,
+    ) -> Result<Post<'v, 'a>, Refused> {
+        let message = &valid.0.decoded.message;
+        let keep = match (&message.conflate, message.overflow) {
+            (Some(conflate), _) => Keep::Newest(self.subject(valid, conflate, room)?),
+            (None, Overflow::Drop) => Keep::IfRoom,
+            (None, Overflow::Close) => Keep::Always,
+        };
+        Ok(Post {
+            valid,
+            audience,
+            keep,
+        })
+    }
+
+    /// What tells messages of a thinned type apart, in all rooms: the room, the type and the key.
+    fn subject(
+        &self,
+        valid: &Valid<'_>,
+        conflate: &Conflate,
+        room: &RoomName,
+    ) -> Result<u64, Refused> {
+        let key = match &conflate.key {
+            None => Value::Null,
+            Some(expression) => expression
+                .evaluate(&self.facts(&valid.0))
+                .map_err(|failure| {
+                    let text = "the data has no key that tells which messages replace each other";
+                    Reject::new(RejectCode::BadFrame, text).cause(failure.to_string())
+                })?,
+        };
+        let message = valid.0.decoded.message.index;
+        Ok(self
+            .subjects
+            .hash_one((room.as_str(), message, key.to_string())))
     }
 
     fn post_into(
         &self,
-        valid: &Valid<'_>,
+        post: &Post<'_, '_>,
         hall: &Arc<Hall>,
         room: &mut Room,
         queue: &mut Feed,
-        audience: Audience,
-    ) -> Result<(Outcome, Option<Arc<Hall>>), Refused> {
+    ) -> Result<Posted, Refused> {
+        let valid = post.valid;
         let decoded = &valid.0.decoded;
-        let message = &decoded.message;
         if queue.is_full() {
-            return Err(Reject::new(
-                RejectCode::Unavailable,
-                "the room has more to deliver than it can: try again",
-            )
-            .into());
+            let text = "the room has more to deliver than it can: try again";
+            return Err(Reject::new(RejectCode::Unavailable, text).into());
         }
-        let now = valid.0.now;
-        let body = (message.name.as_str(), &*decoded.data);
-        let seen = decoded.key.as_ref().map_or(Seen::Never, |key| {
-            room.keys.look(decoded.origin.key_owner(), key, body, now)
-        });
-        let (outcome, fresh) = match seen {
-            Seen::Differently => return Err(key_reused().into()),
-            Seen::Before(outcome) => (outcome, false),
-            Seen::Never => {
-                let stores =
-                    message.stored && matches!(message.to, Route::Room | Route::OtherRoom(_));
-                let seq = room.next_seq().filter(|_| stores);
-                let message_id = self.next_message_id();
-                (Outcome { message_id, seq }, true)
-            }
-        };
+        let (outcome, is_fresh) = self.outcome(valid, room)?;
         let mut answer = match &decoded.origin {
             Origin::Client(connection) => self
                 .answer_of(valid, Some(&hall.name), &outcome)
@@ -225,21 +273,99 @@ impl Engine {
         if let Some(answer) = answer.take_if(is_text) {
             say(answer, queue);
         }
-        if fresh {
-            let frame = self.message_frame(&valid.0, Some(&hall.name), &outcome);
-            if outcome.seq.is_some() {
-                room.store(now, outcome.message_id, frame.clone());
-            }
-            if let Some(key) = &decoded.key {
-                room.keys
-                    .remember(decoded.origin.key_owner(), key, body, outcome, now);
-            }
-            queue.publish(audience, frame, message.index, outcome.seq);
-        }
+        let alarm = if is_fresh {
+            self.publish_fresh(post, hall, room, queue, outcome)?
+        } else {
+            None
+        };
         if let Some(answer) = answer {
             say(answer, queue);
         }
-        Ok((outcome, flush_if_needed(hall, queue)))
+        Ok(Posted {
+            outcome,
+            flush: flush_if_needed(hall, queue),
+            alarm: alarm.map(|at| (hall.clone(), at)),
+        })
+    }
+
+    /// What a post comes to, and whether that is new: one with a key that came before comes to the same again.
+    fn outcome(&self, valid: &Valid<'_>, room: &mut Room) -> Result<(Outcome, bool), Refused> {
+        let decoded = &valid.0.decoded;
+        let message = &decoded.message;
+        let body = (message.name.as_str(), &*decoded.data);
+        let seen = decoded.key.as_ref().map_or(Seen::Never, |key| {
+            room.keys
+                .look(decoded.origin.key_owner(), key, body, valid.0.now)
+        });
+        match seen {
+            Seen::Differently => Err(key_reused().into()),
+            Seen::Before(outcome) => Ok((outcome, false)),
+            Seen::Never => {
+                let stores =
+                    message.stored && matches!(message.to, Route::Room | Route::OtherRoom(_));
+                let seq = room.next_seq().filter(|_| stores);
+                let message_id = self.next_message_id();
+                Ok((Outcome { message_id, seq }, true))
+            }
+        }
+    }
+
+    /// Stores a message and hands it to the room's readers; returns when the room has to be looked at, where it is kept back.
+    fn publish_fresh(
+        &self,
+        post: &Post<'_, '_>,
+        hall: &Hall,
+        room: &mut Room,
+        queue: &mut Feed,
+        outcome: Outcome,
+    ) -> Result<Option<Monotonic>, Refused> {
+        let admitted = &post.valid.0;
+        let decoded = &admitted.decoded;
+        let message = &decoded.message;
+        let frame = self.message_frame(admitted, Some(&hall.name), &outcome);
+        let say = Say {
+            audience: post.audience,
+            frame: frame.clone(),
+            message: Some(message.index),
+            seq: outcome.seq,
+            keep: post.keep,
+        };
+        let alarm = match (&message.conflate, post.keep) {
+            (Some(conflate), Keep::Newest(subject)) => queue
+                .publish_thinned(say, subject, conflate.every, self.clock.monotonic())
+                .map_err(|TooManySubjects| {
+                    let text = format!("`{}` has more keys at a time than it may", message.name);
+                    Reject::new(RejectCode::Unavailable, text)
+                })?,
+            _ => {
+                queue.publish(say);
+                None
+            }
+        };
+        if outcome.seq.is_some() {
+            room.store(admitted.now, outcome.message_id, frame);
+        }
+        if let Some(key) = &decoded.key {
+            let body = (message.name.as_str(), &*decoded.data);
+            let owner = decoded.origin.key_owner();
+            room.keys.remember(owner, key, body, outcome, admitted.now);
+        }
+        Ok(alarm)
+    }
+
+    /// Says what a room kept back until now.
+    pub(super) fn say_due(self: &Arc<Self>, hall: &Arc<Hall>) {
+        let (alarm, flush) = {
+            let mut state = hall.lock();
+            let alarm = state.queue.say_due(self.clock.monotonic());
+            (alarm, flush_if_needed(hall, &mut state.queue))
+        };
+        if let Some(at) = alarm {
+            self.timers.at(at, Timer::Thinned(hall.clone()));
+        }
+        if let Some(hall) = flush {
+            flush::spawn_flush(self, &hall);
+        }
     }
 }
 

@@ -4,13 +4,17 @@
 //! time that it runs, it finds what all of them appended, and writes each reader's share with one vectored write. One flush of a
 //! room runs at a time, so a room has one order; a reader whose socket would block is left to its own task.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hashbrown::HashMap;
+
+use crate::engine::conflation::{Conflation, Verdict};
 use crate::engine::connection::Connection;
+use crate::engine::waiting::Keep;
 use crate::protocol::Frame;
-use crate::vocab::Seq;
+use crate::vocab::{Monotonic, Seq};
 
 /// So many frames may wait for a room's flush before publishers and newcomers are refused.
 const WAITING_FRAMES_MAX: usize = 16_384;
@@ -26,14 +30,18 @@ pub struct Feed {
     leaving: HashMap<u64, Vec<usize>>,
     says: Vec<Say>,
     says_bytes: usize,
-    /// Frames for one connection each, by its serial.
-    answers: HashMap<u64, Vec<Answer>>,
+    /// Frames for one connection each.
+    answers: Vec<Answer>,
+    /// What is thinned, while anything is.
+    conflation: Option<Box<Conflation>>,
     pub(super) flushing: bool,
 }
 
 /// A frame for one reader.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// The connection's.
+    pub(super) serial: u64,
     /// How many stays of that connection have ended before within the batch.
     pub(super) stay: usize,
     /// The number of frames for all that go before.
@@ -75,6 +83,14 @@ impl Reader {
         self.passage.as_ref().map_or(0, |passage| passage.stay)
     }
 
+    /// What it gets before anything else.
+    pub(super) fn take_opening(&mut self) -> Vec<Frame> {
+        self.passage
+            .as_mut()
+            .map(|passage| std::mem::take(&mut passage.opening))
+            .unwrap_or_default()
+    }
+
     pub(super) fn see_out(&mut self, stay: usize, until: usize) {
         let passage = self.passage.get_or_insert_with(|| {
             Box::new(Passage {
@@ -106,10 +122,11 @@ pub(super) struct Say {
     /// The message type's number, for counting.
     pub(super) message: Option<usize>,
     pub(super) seq: Option<Seq>,
+    pub(super) keep: Keep,
 }
 
 /// Which readers get a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// All.
     Everyone,
@@ -178,11 +195,12 @@ impl Feed {
     /// A frame for one reader, in its place among those for all.
     pub fn answer(&mut self, serial: u64, frame: Frame) {
         let answer = Answer {
+            serial,
             stay: self.leaving.get(&serial).map_or(0, Vec::len),
             before: self.says.len(),
             frame,
         };
-        self.answers.entry(serial).or_default().push(answer);
+        self.answers.push(answer);
     }
 
     /// A frame that is no message: an announcement.
@@ -192,17 +210,48 @@ impl Feed {
             frame,
             message: None,
             seq: None,
+            keep: Keep::Always,
         });
     }
 
     /// A message.
-    pub fn publish(&mut self, audience: Audience, frame: Frame, message: usize, seq: Option<Seq>) {
-        self.push(Say {
-            audience,
-            frame,
-            message: Some(message),
-            seq,
-        });
+    pub(super) fn publish(&mut self, say: Say) {
+        self.push(say);
+    }
+
+    /// A message of a type that is thinned: said now, or later unless a newer one takes its place. Returns when the room has to be
+    /// looked at again, where that is not known already.
+    ///
+    /// # Errors
+    /// The room has as many subjects at a time as it may.
+    pub(super) fn publish_thinned(
+        &mut self,
+        say: Say,
+        subject: u64,
+        every: Duration,
+        now: Monotonic,
+    ) -> Result<Option<Monotonic>, TooManySubjects> {
+        let conflation = self.conflation.get_or_insert_default();
+        match conflation.offer(say, subject, every, now) {
+            Verdict::Now(say) => self.push(say),
+            Verdict::Later => {}
+            Verdict::TooMany => return Err(TooManySubjects),
+        }
+        Ok(self
+            .conflation
+            .as_mut()
+            .and_then(|conflation| conflation.alarm()))
+    }
+
+    /// Says what was kept back until now. Returns when the room has to be looked at again.
+    pub(super) fn say_due(&mut self, now: Monotonic) -> Option<Monotonic> {
+        let mut conflation = self.conflation.take()?;
+        for say in conflation.due(now) {
+            self.push(say);
+        }
+        let alarm = conflation.alarm();
+        self.conflation = Some(conflation).filter(|conflation| !conflation.is_empty());
+        alarm
     }
 
     fn push(&mut self, say: Say) {
@@ -223,15 +272,38 @@ impl Feed {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
-            answers: std::mem::take(&mut self.answers),
+            answers: {
+                let mut answers = std::mem::take(&mut self.answers);
+                answers.sort_by_key(|answer| answer.serial);
+                answers
+            },
         }
     }
 }
+
+/// A room thins more subjects at a time than it may.
+#[derive(Debug)]
+pub(super) struct TooManySubjects;
 
 /// What one round of a flush writes.
 pub(super) struct Batch {
     pub(super) entering: Vec<Reader>,
     pub(super) leaving: HashMap<u64, Vec<usize>>,
     pub(super) says: Vec<Say>,
-    pub(super) answers: HashMap<u64, Vec<Answer>>,
+    /// By the connection's number, each connection's in their order.
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Batch {
+    /// The answers for the connection of this number.
+    pub(super) fn answers(&self, serial: u64) -> &[Answer] {
+        if self.answers.is_empty() {
+            return &[];
+        }
+        let start = self
+            .answers
+            .partition_point(|answer| answer.serial < serial);
+        let answers = &self.answers[start..];
+        &answers[..answers.partition_point(|answer| answer.serial == serial)]
+    }
 }

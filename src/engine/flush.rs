@@ -1,19 +1,18 @@
 //! The flush of one room: writes what its readers have to get, each reader's share with one vectored write.
 
-use std::collections::HashMap;
-use std::io::IoSlice;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
 
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
+use crate::engine::form::Form;
 use crate::engine::tally::Tally;
-use crate::engine::{Engine, Hall, render};
-use crate::plan::Protocol;
-use crate::protocol::{Frame, FrameKind};
+use crate::engine::waiting::Parcel;
+use crate::engine::{Engine, Hall};
+use crate::protocol::Frame;
 
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
@@ -25,42 +24,52 @@ pub(super) fn spawn_flush(engine: &Arc<Engine>, hall: &Arc<Hall>) {
 
 /// Writes what `hall`'s readers have to get, until nothing waits.
 async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
-    // The others that are ready in this turn publish first: what they say leaves together.
-    tokio::task::yield_now().await;
     let mut readers = std::mem::take(&mut hall.lock().queue.readers);
     loop {
-        let mut batch = {
-            let mut state = hall.lock();
-            if !state.queue.has_work() {
-                state.queue.readers = std::mem::take(&mut readers);
-                state.queue.flushing = false;
-                break;
-            }
-            state.queue.take()
-        };
+        // The others that are ready in this turn publish first: what they say leaves together.
+        tokio::task::yield_now().await;
+        let mut batch = hall.lock().queue.take();
+        let moves = !(batch.entering.is_empty() && batch.leaving.is_empty());
         readers.append(&mut batch.entering);
         see_out(&batch.leaving, &mut readers);
-        let shared = Shared::new(&batch);
-        let mut start = 0;
-        while start < readers.len() {
-            let end = readers.len().min(start + READERS_PER_TURN);
-            let some = &mut readers[start..end];
-            // A panic is our fault; the room and its other readers must not pay for it.
-            let write = AssertUnwindSafe(|| shared.write(&engine, &hall, some));
-            if catch_unwind(write).is_err() {
-                engine.metrics.panics.inc();
-                tracing::error!(room = %hall.name, "a panic while frames were written");
-            }
-            start = end;
+        write(&engine, &hall, &batch, &mut readers).await;
+        if moves {
+            readers.retain(Reader::stays);
+            readers.iter_mut().for_each(|reader| reader.passage = None);
+        }
+        let mut state = hall.lock();
+        if state.queue.has_work() {
+            continue;
+        }
+        let is_left = readers.is_empty() && state.room.is_forgettable();
+        state.queue.readers = readers;
+        state.queue.flushing = false;
+        drop(state);
+        if is_left && engine.rooms.retire(&hall) {
+            tracing::trace!(room = %hall.name, "forgotten");
+        }
+        return;
+    }
+}
+
+/// Writes each reader's share of `batch`, some readers in each turn.
+async fn write(engine: &Engine, hall: &Arc<Hall>, batch: &Batch, readers: &mut [Reader]) {
+    let mut shares = Shares::new(batch);
+    let mut rest = &mut *readers;
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at_mut(rest.len().min(READERS_PER_TURN));
+        // A panic is our fault; the room and its other readers must not pay for it.
+        let write = AssertUnwindSafe(|| shares.write(engine, hall, some));
+        if catch_unwind(write).is_err() {
+            engine.metrics.panics.inc();
+            tracing::error!(room = %hall.name, "a panic while frames were written");
+        }
+        rest = others;
+        if !rest.is_empty() {
             tokio::task::yield_now().await;
         }
-        shared.count(&engine, readers.len());
-        readers.retain(Reader::stays);
-        readers.iter_mut().for_each(|reader| reader.passage = None);
     }
-    if engine.rooms.retire(&hall) {
-        tracing::trace!(room = %hall.name, "forgotten");
-    }
+    count(engine, batch, readers.len());
 }
 
 /// Sets how far the leaving read. Who came, left and came again stands here several times: the first to come is the first to go.
@@ -79,171 +88,177 @@ fn see_out(leaving: &HashMap<u64, Vec<usize>>, readers: &mut [Reader]) {
     }
 }
 
-/// A batch, prepared once for all readers.
-struct Shared<'b> {
-    batch: &'b Batch,
-    frames: Vec<&'b Bytes>,
-    slices: Vec<IoSlice<'b>>,
-    /// Every frame goes to every reader that speaks JSON.
-    is_plain: bool,
+fn count(engine: &Engine, batch: &Batch, readers: usize) {
+    for say in &batch.says {
+        let Some(message) = say.message else { continue };
+        let reached = match say.audience {
+            Audience::Everyone => readers,
+            Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
+        };
+        engine.metrics.messages_delivered[message].inc_by(reached as u64);
+    }
 }
 
-impl<'b> Shared<'b> {
+/// A batch in one form, made once for all readers that get it.
+struct Prepared {
+    parcels: Vec<Parcel>,
+    /// How many parcels the first so many says came to.
+    before: Vec<u32>,
+}
+
+impl Prepared {
+    fn new(form: Form<'_>, says: &[Say]) -> Self {
+        let mut parcels = Vec::with_capacity(says.len());
+        let mut before = Vec::with_capacity(says.len() + 1);
+        before.push(0);
+        for say in says {
+            parcels.extend(form.bytes(&say.frame).map(|bytes| Parcel {
+                bytes,
+                keep: say.keep,
+            }));
+            before.push(parcels.len() as u32);
+        }
+        Self { parcels, before }
+    }
+
+    fn share(&self, says: Range<usize>) -> &[Parcel] {
+        &self.parcels[self.before[says.start] as usize..self.before[says.end] as usize]
+    }
+}
+
+/// Everyone's shares of a batch.
+struct Shares<'b> {
+    batch: &'b Batch,
+    /// Those whom a say leaves out: everyone else gets all of them.
+    left_out: HashSet<Audience>,
+    /// The forms that readers got so far, by one of the endpoints that have them.
+    forms: Vec<(usize, Prepared)>,
+    /// For shares that are one reader's own.
+    own: Vec<Parcel>,
+}
+
+impl<'b> Shares<'b> {
     fn new(batch: &'b Batch) -> Self {
-        let frames: Vec<&Bytes> = batch.says.iter().map(|say| say.frame.bytes()).collect();
+        let audiences = batch.says.iter().map(|say| say.audience);
         Self {
             batch,
-            slices: frames.iter().map(|bytes| IoSlice::new(bytes)).collect(),
-            frames,
-            is_plain: batch.says.iter().all(|say| {
-                say.audience == Audience::Everyone && say.frame.kind() == FrameKind::Json
-            }),
+            left_out: audiences
+                .filter(|audience| *audience != Audience::Everyone)
+                .collect(),
+            forms: Vec::new(),
+            own: Vec::new(),
         }
     }
 
-    /// Writes each reader's share.
-    fn write(&self, engine: &Engine, hall: &Arc<Hall>, readers: &mut [Reader]) {
+    /// Writes some readers' shares.
+    fn write(&mut self, engine: &Engine, hall: &Arc<Hall>, readers: &mut [Reader]) {
         let mut tally = Tally::default();
-        let mut rendered = Rendered::default();
-        let says = &self.batch.says;
         for reader in readers {
-            let range = reader.share(says.len());
-            let connection = &reader.connection;
-            let answers = self.batch.answers.get(&connection.serial);
-            let speaks_json = matches!(
-                connection.endpoint.protocol,
-                Protocol::Json | Protocol::EveryFrame(_)
-            );
-            let opening = reader
-                .passage
-                .as_mut()
-                .map(|passage| std::mem::take(&mut passage.opening))
-                .unwrap_or_default();
-            let has_opening = !opening.is_empty();
-            if self.is_plain && speaks_json && !has_opening && answers.is_none() {
-                if !range.is_empty() {
-                    let (frames, slices) =
-                        (&self.frames[range.clone()], &self.slices[range.clone()]);
-                    connection.send_batch(frames, slices, &mut tally);
-                }
-            } else {
-                let answers = answers.map_or(&[][..], Vec::as_slice);
-                self.write_some(
-                    reader,
-                    &opening,
-                    range.clone(),
-                    answers,
-                    &mut rendered,
-                    &mut tally,
-                );
-            }
-            self.receipts(hall, reader, range, has_opening);
+            self.write_one(hall, reader, &mut tally);
         }
         tally.count(&engine.metrics);
     }
 
-    /// Writes one reader's share where it is not simply everything: openings, answers, audiences, rendered text.
-    fn write_some(
+    fn write_one(&mut self, hall: &Arc<Hall>, reader: &mut Reader, tally: &mut Tally) {
+        let opening = reader.take_opening();
+        let connection = &reader.connection;
+        let range = reader.share(self.batch.says.len());
+        let answers = self.batch.answers(connection.serial);
+        let at = self.prepare(connection);
+        let prepared = &self.forms[at].1;
+        if opening.is_empty() && answers.is_empty() && !self.leaves_out(connection) {
+            let share = prepared.share(range.clone());
+            if !share.is_empty() {
+                connection.send_batch(share, tally);
+            }
+        } else {
+            let mut own = std::mem::take(&mut self.own);
+            let prepared = &self.forms[at].1;
+            self.gather_own(reader, &opening, range.clone(), answers, prepared, &mut own);
+            if !own.is_empty() {
+                reader.connection.send_batch(&own, tally);
+            }
+            own.clear();
+            self.own = own;
+        }
+        if let Some(before) = reader.receipt {
+            let written = self.last_written(&reader.connection, &self.forms[at].1, range);
+            let last = written.unwrap_or(before).max(before);
+            if !opening.is_empty() || last != before {
+                reader.receipt = Some(last);
+                reader.connection.receive_when_written(hall, last);
+            }
+        }
+    }
+
+    /// Makes the form of `connection`, unless it was made before; says where it stands.
+    fn prepare(&mut self, connection: &Connection) -> usize {
+        let endpoint = connection.endpoint.index;
+        if let Some(at) = self.forms.iter().position(|(known, _)| *known == endpoint) {
+            return at;
+        }
+        let prepared = Prepared::new(connection.form(), &self.batch.says);
+        self.forms.push((endpoint, prepared));
+        self.forms.len() - 1
+    }
+
+    /// Whether any of the says is not for `connection`.
+    fn leaves_out(&self, connection: &Connection) -> bool {
+        !self.left_out.is_empty()
+            && (self
+                .left_out
+                .contains(&Audience::NotUser(connection.user_serial))
+                || self
+                    .left_out
+                    .contains(&Audience::NotConnection(connection.serial)))
+    }
+
+    /// Gathers what is one reader's own: its opening, its answers in their places, what is not said to everyone.
+    fn gather_own(
         &self,
         reader: &Reader,
         opening: &[Frame],
         range: Range<usize>,
         answers: &[Answer],
-        rendered: &mut Rendered,
-        tally: &mut Tally,
+        prepared: &Prepared,
+        own: &mut Vec<Parcel>,
     ) {
         let connection = &*reader.connection;
-        let says = &self.batch.says;
-        let mut frames: Vec<Bytes> =
-            Vec::with_capacity(opening.len() + range.len() + answers.len());
-        frames.extend(opening.iter().filter_map(|frame| form(connection, frame)));
-        if !frames.is_empty() {
-            connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
+        let form = connection.form();
+        let parcel = |frame: &Frame| form.bytes(frame).map(Parcel::new);
+        own.extend(opening.iter().filter_map(parcel));
+        if !own.is_empty() {
+            let bytes = own.iter().map(|parcel| parcel.bytes.len()).sum();
+            connection.expect_replay(bytes, own.len());
         }
-        let here = |answer: &&Answer| answer.stay == reader.stay();
-        let mut answers = answers.iter().filter(here).peekable();
-        for index in range.clone() {
-            while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
-                frames.extend(form(connection, &answer.frame));
-            }
-            let say = &says[index];
-            if say.audience.includes(connection) {
-                frames.extend(rendered.get(index, connection, &say.frame));
-            }
-        }
-        frames.extend(answers.filter_map(|answer| form(connection, &answer.frame)));
-        let frames: Vec<&Bytes> = frames.iter().collect();
-        let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        if !frames.is_empty() {
-            connection.send_batch(&frames, &slices, tally);
-        }
-    }
-
-    /// Takes out of the inbox what its owner was written.
-    fn receipts(
-        &self,
-        hall: &Arc<Hall>,
-        reader: &mut Reader,
-        range: Range<usize>,
-        has_opening: bool,
-    ) {
-        let Some(before) = reader.receipt else { return };
-        let connection = &reader.connection;
-        let was_written = |say: &&Say| {
-            say.audience.includes(connection) && form(connection, &say.frame).is_some()
-        };
-        let read = self.batch.says[range].iter().rev().filter(was_written);
-        let mut read = read.filter_map(|say| say.seq);
-        let last = read.next().unwrap_or(before).max(before);
-        if has_opening || last != before {
-            reader.receipt = Some(last);
-            reader.connection.receive_when_written(hall, last);
-        }
-    }
-
-    fn count(&self, engine: &Engine, readers: usize) {
-        for say in &self.batch.says {
-            let Some(message) = say.message else { continue };
-            let reached = match say.audience {
-                Audience::Everyone => readers,
-                Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
-            };
-            engine.metrics.messages_delivered[message].inc_by(reached as u64);
-        }
-    }
-}
-
-/// The bytes of `frame` in the form of the connection's endpoint; none where it gets nothing of it.
-fn form(connection: &Connection, frame: &Frame) -> Option<Bytes> {
-    let kind = match &connection.endpoint.protocol {
-        Protocol::Json | Protocol::EveryFrame(_) => FrameKind::Json,
-        Protocol::Raw(_) => FrameKind::Raw,
-        Protocol::Text(text) => {
-            return render::render(text, frame).map(|frame| frame.bytes().clone());
-        }
-    };
-    (frame.kind() == kind).then(|| frame.bytes().clone())
-}
-
-/// Texts rendered once for each frame and endpoint.
-#[derive(Default)]
-struct Rendered(Vec<(usize, usize, Option<Bytes>)>);
-
-impl Rendered {
-    fn get(&mut self, index: usize, connection: &Connection, frame: &Frame) -> Option<Bytes> {
-        let Protocol::Text(_) = connection.endpoint.protocol else {
-            return form(connection, frame);
-        };
-        let endpoint = connection.endpoint.index;
-        if let Some((_, _, bytes)) = self
-            .0
+        let stay = reader.stay();
+        let mut answers = answers
             .iter()
-            .find(|(i, e, _)| (*i, *e) == (index, endpoint))
-        {
-            return bytes.clone();
+            .filter(|answer| answer.stay == stay)
+            .peekable();
+        for index in range {
+            while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
+                own.extend(parcel(&answer.frame));
+            }
+            if self.batch.says[index].audience.includes(connection) {
+                own.extend_from_slice(prepared.share(index..index + 1));
+            }
         }
-        let bytes = form(connection, frame);
-        self.0.push((index, endpoint, bytes.clone()));
-        bytes
+        own.extend(answers.filter_map(|answer| parcel(&answer.frame)));
+    }
+
+    /// The number of the last stored message of the range that `connection` was written.
+    fn last_written(
+        &self,
+        connection: &Connection,
+        prepared: &Prepared,
+        range: Range<usize>,
+    ) -> Option<crate::vocab::Seq> {
+        let was_written = |index: &usize| {
+            let say = &self.batch.says[*index];
+            say.audience.includes(connection) && !prepared.share(*index..*index + 1).is_empty()
+        };
+        let mut written = range.rev().filter(was_written);
+        written.find_map(|index| self.batch.says[index].seq)
     }
 }

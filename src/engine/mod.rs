@@ -8,13 +8,16 @@
 mod admission;
 mod answer;
 mod closing;
+mod conflation;
 mod connection;
 mod dispatch;
 mod feed;
 mod flush;
+mod form;
 mod limit;
 mod membership;
 mod outbox;
+mod outlet;
 mod pipeline;
 mod presence;
 mod publish;
@@ -25,6 +28,7 @@ mod tally;
 mod ticket;
 mod timer;
 mod users;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;
@@ -32,6 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::broker::memory::{Hall as AnyHall, Rooms};
 use crate::plan::Plan;
@@ -68,6 +73,9 @@ pub struct Engine {
     timers: timer::Timers,
     store: Arc<MemoryStore>,
     endpoint_keys: Mutex<Keys>,
+    outlet: Arc<outlet::Outlet>,
+    /// Tells apart what is thinned.
+    subjects: std::hash::RandomState,
     node: u32,
     message_count: AtomicU64,
     /// The monotonic time at the last tick, in milliseconds: exact enough for signs of life.
@@ -88,6 +96,8 @@ impl Engine {
             addresses: users::Addresses::new(),
             connections: AtomicUsize::new(0),
             timers: timer::Timers::default(),
+            outlet: Arc::new(outlet::Outlet::new(&plan, metrics.clone())),
+            subjects: std::hash::RandomState::new(),
             endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
             node: random_u32(),
             message_count: AtomicU64::new(0),
@@ -140,6 +150,18 @@ impl Engine {
     /// Token buckets that are kept beside those of connections.
     pub fn rate_limit_keys(&self) -> usize {
         self.limits.len()
+    }
+
+    /// Lets go what gathers at endpoints with `coalesce`. The server runs it beside [`Engine::run_ticks`]; it does not end.
+    pub async fn run_gatherings(self: Arc<Self>) {
+        let mut gatherings = JoinSet::new();
+        for endpoint in &self.plan.endpoints {
+            if let Some(every) = endpoint.coalesce {
+                let (outlet, index) = (self.outlet.clone(), endpoint.index);
+                gatherings.spawn(async move { outlet.let_go(index, every).await });
+            }
+        }
+        while gatherings.join_next().await.is_some() {}
     }
 
     fn next_message_id(&self) -> MessageId {

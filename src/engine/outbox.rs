@@ -1,9 +1,10 @@
 //! What waits to be written to one socket: bounded in bytes and frames, written with as few system calls as there can be.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+
+use crate::engine::waiting::{Bounds, Parcel, Waiting, rest_of, slices_of};
 
 /// The socket of a connection, as far as delivery needs it.
 pub trait Link: Send + Sync + 'static {
@@ -14,21 +15,8 @@ pub trait Link: Send + Sync + 'static {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
-/// The most buffers that one system call takes (Linux's `UIO_MAXIOV`).
-const SLICES_MAX: usize = 1024;
-/// Buffers that are gathered on the stack.
-const SLICES: usize = 64;
-/// While answers are held back to leave together, so many bytes are let go.
+/// While frames are held back to leave together, so many bytes are let go.
 const HELD_BYTES_MAX: usize = 32 * 1024;
-
-/// Bounds of an outbox.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bounds {
-    /// Bytes that wait.
-    pub(super) bytes: usize,
-    /// Frames that wait.
-    pub(super) frames: usize,
-}
 
 /// How far a connection's end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +36,26 @@ enum Hold {
     Opening,
     /// Until what came in together is answered, as long as that is not much.
     Turn,
+    /// Until the endpoint's `coalesce` is over, as long as that is not much.
+    Gather,
     /// It leaves at once.
     Not,
+}
+
+/// When what is sent leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// At once.
+    AtOnce,
+    /// When more has gathered: whoever asked for the first of it lets it go with [`Outbox::let_go`].
+    Gathered,
 }
 
 /// Frames that wait for one socket.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Bytes>,
-    /// How much of the first has been written.
-    written_of_first: usize,
-    bytes: usize,
+    waiting: Option<Box<Waiting>>,
     hold: Hold,
-    /// What may wait beyond the bounds: replays, whose bytes the rooms' logs keep anyway.
-    excused: Bounds,
     blocked: bool,
     phase: Phase,
 }
@@ -73,24 +67,22 @@ pub(super) struct Written {
     pub(super) calls: u64,
     /// Bytes that the socket took.
     pub(super) bytes: u64,
+    /// Frames that made room for others.
+    pub(super) dropped: u64,
     /// The connection's own task has something to do: wait until the socket takes more, or end.
     pub(super) wake: bool,
     /// The bounds were exceeded, and the connection is closing.
     pub(super) overflowed: bool,
+    /// Something began to gather.
+    pub(super) gathers: bool,
 }
 
 impl Outbox {
     /// An outbox that holds everything back until it is released.
     pub(super) const fn new() -> Self {
         Self {
-            waiting: VecDeque::new(),
-            written_of_first: 0,
-            bytes: 0,
+            waiting: None,
             hold: Hold::Opening,
-            excused: Bounds {
-                bytes: 0,
-                frames: 0,
-            },
             blocked: false,
             phase: Phase::Open,
         }
@@ -102,23 +94,27 @@ impl Outbox {
     }
 
     /// Bytes that wait.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes())
     }
 
     /// Frames that wait.
     pub(super) fn frames(&self) -> usize {
-        self.waiting.len()
+        self.waiting.as_ref().map_or(0, |waiting| waiting.frames())
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.frames() == 0
     }
 
     /// Whether the socket took less than there is, so that the connection's own task has to go on.
     pub(super) const fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_with(Waiting::take_spare)
     }
 
     /// Holds back what comes now, so that it leaves together.
@@ -131,22 +127,46 @@ impl Outbox {
     /// A replay of this size comes next: it may wait beyond the bounds, or no room whose log is larger could be resumed. One at a
     /// time: who asks for more while as much as may be waits is too slow for it.
     pub(super) fn excuse(&mut self, replay: Bounds, bounds: Bounds) {
-        if self.hold == Hold::Opening {
-            self.excused.bytes += replay.bytes;
-            self.excused.frames += replay.frames;
-        } else if self.bytes <= bounds.bytes && self.waiting.len() <= bounds.frames {
-            self.excused = replay;
+        let opening = self.hold == Hold::Opening;
+        let waiting = self.waiting();
+        if opening {
+            waiting.excused.bytes += replay.bytes;
+            waiting.excused.frames += replay.frames;
+        } else if waiting.bytes() <= bounds.bytes && waiting.frames() <= bounds.frames {
+            waiting.excused = replay;
         }
     }
 
     /// Lets go what was held back.
-    pub(super) fn release(&mut self, link: &dyn Link) -> Written {
-        self.hold = Hold::Not;
-        if self.blocked || self.waiting.is_empty() {
-            Written::default()
-        } else {
-            self.drain(link)
+    pub(super) fn release(&mut self, pace: Pace, link: &dyn Link) -> Written {
+        if self.hold == Hold::Gather {
+            return Written::default();
         }
+        self.hold = Hold::Not;
+        if self.blocked || self.is_empty() {
+            return Written::default();
+        }
+        match pace {
+            Pace::AtOnce => self.drain(link),
+            Pace::Gathered => self.gather(),
+        }
+    }
+
+    fn gather(&mut self) -> Written {
+        self.hold = Hold::Gather;
+        Written {
+            gathers: true,
+            ..Written::default()
+        }
+    }
+
+    /// Lets go what has gathered.
+    pub(super) fn let_go(&mut self, link: &dyn Link) -> Written {
+        if self.hold != Hold::Gather {
+            return Written::default();
+        }
+        self.hold = Hold::Not;
+        self.drain(link)
     }
 
     /// Sends `first` of all, then what was held back until now.
@@ -160,123 +180,107 @@ impl Outbox {
             return Written::default();
         }
         if let Some(frame) = first {
-            self.bytes += frame.len();
-            self.waiting.push_front(frame);
+            self.waiting().push_first(Parcel::new(frame));
         }
-        let mut done = self.release(link);
+        let mut done = self.release(Pace::AtOnce, link);
         done.overflowed = self.exceeds(bounds);
         done
     }
 
-    /// Writes `frames`, or keeps what the socket does not take. `slices` are the same bytes: prepared once for many readers.
+    /// Writes `parcels`, or keeps what the socket does not take.
     pub(super) fn push(
         &mut self,
-        frames: &[&Bytes],
-        slices: &[IoSlice<'_>],
+        parcels: &[Parcel],
+        pace: Pace,
         link: &dyn Link,
         bounds: Bounds,
     ) -> Written {
         let mut done = Written::default();
-        if self.phase != Phase::Open {
+        if self.phase != Phase::Open || parcels.is_empty() {
             return done;
         }
-        let mut rest = Rest { frames, taken: 0 };
-        if self.hold == Hold::Not && self.waiting.is_empty() {
-            while rest.taken < frames.len() {
-                let end = slices.len().min(rest.taken + SLICES_MAX);
-                let wanted: usize = slices[rest.taken..end]
-                    .iter()
-                    .map(|slice| slice.len())
-                    .sum();
-                match self.write(&slices[rest.taken..end], link, &mut done) {
-                    Some(written) if written == wanted => rest.taken = end,
-                    Some(written) => {
-                        self.written_of_first = rest.skip(written);
-                        break;
+        let (mut rest, mut begun) = (parcels, 0);
+        if self.hold == Hold::Not && self.is_empty() {
+            match pace {
+                Pace::AtOnce => {
+                    (rest, begun) = self.write_through(parcels, link, &mut done);
+                    if self.phase == Phase::Closed {
+                        return done;
                     }
-                    None => break,
+                    if rest.is_empty() {
+                        if let Some(waiting) = self.waiting.take() {
+                            waiting.give_back();
+                        }
+                        return done;
+                    }
+                    self.blocked = true;
+                    done.wake = true;
                 }
+                Pace::Gathered => done.add(self.gather()),
             }
-            if self.phase == Phase::Closed {
-                return done;
-            }
-            self.blocked = rest.taken < frames.len();
-            done.wake = self.blocked;
         }
-        self.keep(&frames[rest.taken..]);
-        if self.hold == Hold::Turn && self.bytes > HELD_BYTES_MAX && !self.blocked {
+        done.dropped += self.waiting().push_rest(rest, begun) as u64;
+        let is_held = matches!(self.hold, Hold::Turn | Hold::Gather);
+        if is_held && self.bytes() > HELD_BYTES_MAX && !self.blocked {
             done.add(self.drain(link));
         }
-        done.overflowed = self.hold != Hold::Opening && self.exceeds(bounds);
+        if self.hold != Hold::Opening && self.exceeds(bounds) {
+            done.dropped += self.waiting().thin(bounds) as u64;
+            done.overflowed = self.exceeds(bounds);
+        }
         done
     }
 
-    /// Whether more waits than may. One frame always may, however large: it was accepted, and leaves before the next.
-    fn exceeds(&self, bounds: Bounds) -> bool {
-        let last = self.waiting.back().map_or(0, Bytes::len);
-        self.bytes.saturating_sub(last) > bounds.bytes + self.excused.bytes
-            || self.waiting.len() > bounds.frames + self.excused.frames
+    /// Writes `parcels` as far as the socket takes them; what is left, and how much of its first is written.
+    fn write_through<'p>(
+        &mut self,
+        parcels: &'p [Parcel],
+        link: &dyn Link,
+        done: &mut Written,
+    ) -> (&'p [Parcel], usize) {
+        let mut rest = parcels;
+        while !rest.is_empty() {
+            let slices = slices_of(rest);
+            let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+            let Some(written) = self.write(&slices, link, done) else {
+                return (rest, 0);
+            };
+            if written < wanted {
+                return rest_of(rest, written);
+            }
+            rest = &rest[slices.len()..];
+        }
+        (rest, 0)
     }
 
-    fn keep(&mut self, frames: &[&Bytes]) {
-        for frame in frames {
-            self.bytes += frame.len();
-            self.waiting.push_back((*frame).clone());
-        }
-        if frames.is_empty() {
-            return;
-        }
-        // What a partial write took of the first is not waiting any more.
-        if self.waiting.len() == frames.len() {
-            self.bytes -= self.written_of_first;
-        }
+    fn exceeds(&self, bounds: Bounds) -> bool {
+        self.waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.exceeds(bounds))
     }
 
     /// Writes what waits, as much as the socket takes.
     pub(super) fn drain(&mut self, link: &dyn Link) -> Written {
         let mut done = Written::default();
         self.blocked = false;
-        while !self.waiting.is_empty() && self.phase != Phase::Closed {
-            let waiting = std::mem::take(&mut self.waiting);
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&waiting) {
-                let from = if count == 0 { self.written_of_first } else { 0 };
-                *slice = IoSlice::new(&frame[from..]);
-                count += 1;
-            }
-            let written = self.write(&slices[..count], link, &mut done);
-            if self.phase == Phase::Closed {
-                break;
-            }
-            self.waiting = waiting;
+        let Some(mut waiting) = self.waiting.take() else {
+            return done;
+        };
+        while !waiting.is_empty() && self.phase != Phase::Closed {
+            let written = self.write(&waiting.slices(), link, &mut done);
             match written {
-                Some(written) => self.forget(written),
+                Some(written) => waiting.forget(written),
                 None => break,
             }
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-            self.excused = Bounds::default();
-        } else if self.phase != Phase::Closed {
-            self.blocked = true;
-            done.wake = true;
+        if self.phase == Phase::Closed || waiting.is_empty() {
+            waiting.give_back();
+            return done;
         }
+        self.waiting = Some(waiting);
+        self.blocked = true;
+        done.wake = true;
         done
-    }
-
-    fn forget(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(first) = self.waiting.front() {
-            let left = first.len() - self.written_of_first;
-            if written < left {
-                self.written_of_first += written;
-                return;
-            }
-            written -= left;
-            self.written_of_first = 0;
-            self.waiting.pop_front();
-        }
     }
 
     /// One write; none where the socket takes nothing, or is gone.
@@ -303,40 +307,21 @@ impl Outbox {
     }
 
     fn fail(&mut self, done: &mut Written) {
-        self.phase = Phase::Closed;
-        self.abandon();
+        self.end();
         done.wake = true;
     }
 
-    fn abandon(&mut self) {
-        self.waiting = VecDeque::new();
-        self.written_of_first = 0;
-        self.bytes = 0;
-        self.blocked = false;
-    }
-
-    /// Makes `frame` the last one. What waits is still written, unless the connection is `hopeless`ly behind: then only what has
+    /// Makes `frame` the last one. What waits is still written, unless the connection is hopelessly behind: then only what has
     /// been begun.
     pub(super) fn close(&mut self, frame: Bytes, backlog: Backlog, link: &dyn Link) -> Written {
         if self.phase != Phase::Open {
             return Written::default();
         }
+        let waiting = self.waiting();
         if backlog == Backlog::Drop {
-            let begun = if self.written_of_first > 0 {
-                self.waiting.pop_front()
-            } else {
-                None
-            };
-            let written_of_first = self.written_of_first;
-            self.waiting.clear();
-            self.bytes = 0;
-            if let Some(begun) = begun {
-                self.bytes = begun.len() - written_of_first;
-                self.waiting.push_back(begun);
-            }
+            waiting.drop_unbegun();
         }
-        self.bytes += frame.len();
-        self.waiting.push_back(frame);
+        waiting.push(Parcel::new(frame));
         self.phase = Phase::Closing;
         self.hold = Hold::Not;
         let mut done = if self.blocked {
@@ -351,7 +336,8 @@ impl Outbox {
     /// Nothing can be written any more.
     pub(super) fn end(&mut self) {
         self.phase = Phase::Closed;
-        self.abandon();
+        self.waiting = None;
+        self.blocked = false;
     }
 }
 
@@ -369,25 +355,10 @@ impl Written {
     pub(super) fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.bytes += other.bytes;
+        self.dropped += other.dropped;
         self.wake |= other.wake;
         self.overflowed |= other.overflowed;
-    }
-}
-
-/// The part of a batch that has not been written.
-struct Rest<'a> {
-    frames: &'a [&'a Bytes],
-    taken: usize,
-}
-
-impl Rest<'_> {
-    /// Skips the frames that `written` bytes cover, and says how much of the next they cover.
-    fn skip(&mut self, mut written: usize) -> usize {
-        while written >= self.frames[self.taken].len() {
-            written -= self.frames[self.taken].len();
-            self.taken += 1;
-        }
-        written
+        self.gathers |= other.gathers;
     }
 }
 
@@ -399,7 +370,8 @@ mod tests {
     use parking_lot::Mutex;
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Backlog, Bounds, Link, Outbox, Phase};
+    use super::{Backlog, Link, Outbox, Pace, Phase};
+    use crate::engine::waiting::{Bounds, Keep, Parcel};
 
     /// A socket that takes so many bytes a call, then blocks when there are no more.
     struct Pipe {
@@ -436,16 +408,24 @@ mod tests {
     };
 
     fn push(outbox: &mut Outbox, frames: &[Bytes], pipe: &Pipe, bounds: Bounds) -> super::Written {
-        let frames: Vec<&Bytes> = frames.iter().collect();
-        let slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
-        outbox.push(&frames, &slices, pipe, bounds)
+        let parcels: Vec<Parcel> = frames.iter().cloned().map(Parcel::new).collect();
+        outbox.push(&parcels, Pace::AtOnce, pipe, bounds)
+    }
+
+    fn opened(pipe: &Pipe) -> Outbox {
+        let mut outbox = Outbox::new();
+        outbox.release(Pace::AtOnce, pipe);
+        outbox
+    }
+
+    fn text(pipe: &Pipe) -> String {
+        String::from_utf8_lossy(&pipe.got.lock()).into_owned()
     }
 
     #[test]
     fn frames_leave_in_one_write() {
         let pipe = pipe(vec![usize::MAX]);
-        let mut outbox = Outbox::new();
-        outbox.release(&pipe);
+        let mut outbox = opened(&pipe);
         let written = push(
             &mut outbox,
             &[Bytes::from("ab"), Bytes::from("cd")],
@@ -468,8 +448,7 @@ mod tests {
     #[test]
     fn bounds_are_told() {
         let pipe = pipe(vec![1]);
-        let mut outbox = Outbox::new();
-        outbox.release(&pipe);
+        let mut outbox = opened(&pipe);
         let narrow = Bounds {
             bytes: 4,
             frames: 9,
@@ -487,6 +466,94 @@ mod tests {
             "a frame that was begun is finished"
         );
         assert_eq!(outbox.phase(), Phase::Closing);
+    }
+
+    #[test]
+    fn a_slow_reader_gets_the_newest_of_a_subject_in_its_place_among_the_others() {
+        let pipe = pipe(vec![1]);
+        let mut outbox = opened(&pipe);
+        let say = |text: &'static str, keep| Parcel {
+            bytes: Bytes::from(text),
+            keep,
+        };
+        let mut dropped = 0;
+        for parcel in [
+            say("a1 ", Keep::Newest(1)),
+            say("a2 ", Keep::Newest(1)),
+            say("b1 ", Keep::Newest(2)),
+            say("x ", Keep::Always),
+            say("a3 ", Keep::Newest(1)),
+            say("b2 ", Keep::Newest(2)),
+        ] {
+            let written = outbox.push(&[parcel], Pace::AtOnce, &pipe, WIDE);
+            dropped += written.dropped;
+        }
+        *pipe.takes.lock() = vec![99];
+        outbox.drain(&pipe);
+        assert_eq!(text(&pipe), "a1 x a3 b2 ", "what was begun is finished");
+        assert_eq!(dropped, 2);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_may_go_makes_room_oldest_first() {
+        let pipe = pipe(vec![]);
+        let mut outbox = opened(&pipe);
+        let bounds = Bounds {
+            bytes: 1 << 20,
+            frames: 8,
+        };
+        let mut dropped = 0;
+        for number in 0..12u8 {
+            let keep = if number % 2 == 0 {
+                Keep::IfRoom
+            } else {
+                Keep::Always
+            };
+            let bytes = Bytes::from(vec![b'a' + number]);
+            let parcel = Parcel { bytes, keep };
+            let written = outbox.push(&[parcel], Pace::AtOnce, &pipe, bounds);
+            assert!(!written.overflowed, "{number}");
+            dropped += written.dropped;
+        }
+        *pipe.takes.lock() = vec![99];
+        outbox.drain(&pipe);
+        assert_eq!((&*text(&pipe), dropped), ("bdfhjl", 6));
+    }
+
+    #[test]
+    fn where_nothing_may_go_the_bounds_hold() {
+        let pipe = pipe(vec![]);
+        let mut outbox = opened(&pipe);
+        let bounds = Bounds {
+            bytes: 1 << 20,
+            frames: 2,
+        };
+        let push_one = |outbox: &mut Outbox, keep| {
+            let bytes = Bytes::from("x");
+            outbox.push(&[Parcel { bytes, keep }], Pace::AtOnce, &pipe, bounds)
+        };
+        push_one(&mut outbox, Keep::Always);
+        push_one(&mut outbox, Keep::Always);
+        let written = push_one(&mut outbox, Keep::IfRoom);
+        assert_eq!((written.overflowed, written.dropped), (false, 1));
+        assert!(push_one(&mut outbox, Keep::Always).overflowed);
+    }
+
+    #[test]
+    fn what_gathers_leaves_together() {
+        let pipe = pipe(vec![99]);
+        let mut outbox = opened(&pipe);
+        let say = |text: &'static str| [Parcel::new(Bytes::from(text))];
+        let first = outbox.push(&say("a"), Pace::Gathered, &pipe, WIDE);
+        assert_eq!((first.gathers, first.calls), (true, 0));
+        outbox.hold();
+        let second = outbox.push(&say("b"), Pace::Gathered, &pipe, WIDE);
+        assert_eq!((second.gathers, second.calls), (false, 0));
+        assert_eq!(outbox.release(Pace::Gathered, &pipe).calls, 0);
+        assert_eq!(outbox.let_go(&pipe).calls, 1);
+        assert_eq!(text(&pipe), "ab");
+        assert_eq!(outbox.let_go(&pipe).calls, 0);
     }
 
     #[test]
@@ -539,14 +606,14 @@ mod tests {
                     }
                     Step::Drain => { outbox.drain(&pipe); }
                     Step::Hold => outbox.hold(),
-                    Step::Release => { outbox.release(&pipe); }
+                    Step::Release => { outbox.release(Pace::AtOnce, &pipe); }
                 }
                 let got = pipe.got.lock().len();
                 prop_assert_eq!(sent.len() - got, outbox.bytes());
                 prop_assert!(outbox.bytes() > 0 || outbox.is_empty());
             }
             *pipe.takes.lock() = vec![usize::MAX; 99];
-            outbox.release(&pipe);
+            outbox.release(Pace::AtOnce, &pipe);
             outbox.drain(&pipe);
             prop_assert_eq!(&*pipe.got.lock(), &sent);
         }

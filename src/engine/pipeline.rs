@@ -258,6 +258,10 @@ fn needs_value(message: &Message) -> bool {
     !message.schema.accepts_all()
         || message.allow.is_some()
         || matches!(message.to, Route::User(_) | Route::OtherRoom(_))
+        || message
+            .conflate
+            .as_ref()
+            .is_some_and(|conflate| conflate.key.is_some())
         || message.reply.as_ref().is_some_and(|reply| !reply.is_data())
 }
 

@@ -29,6 +29,8 @@ pub(super) enum Timer {
         /// Which absence.
         absence: u32,
     },
+    /// Something that a room kept back may be said.
+    Thinned(Arc<Hall>),
 }
 
 /// Names a timer, to take it back: its tick, and its number.

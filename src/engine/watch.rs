@@ -45,6 +45,7 @@ impl Engine {
                     user,
                     absence,
                 } => self.expire_absence(&hall, &user, absence),
+                Timer::Thinned(hall) => self.say_due(&hall),
             }
         }
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
@@ -134,7 +135,7 @@ impl Engine {
         }
     }
 
-    fn ask(&self, connection: &Connection) {
+    fn ask(&self, connection: &Arc<Connection>) {
         if let Some(payload) = ControlPayload::new(b"") {
             connection.send_as_is(&encode_ping(payload, Masking::Plain));
         }

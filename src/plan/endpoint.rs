@@ -41,6 +41,8 @@ pub struct Endpoint {
     pub limits: ConnectionLimits,
     /// How a refusal looks.
     pub reject: RejectStyle,
+    /// How long frames wait for others, to leave together; none: only while others are ready in the same moment.
+    pub coalesce: Option<Duration>,
 }
 
 /// What frames mean on an endpoint.

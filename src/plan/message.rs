@@ -1,6 +1,7 @@
 //! `messages`: message types and where they go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::plan::RateLimit;
 use crate::rule::{Expression, Rule, Template};
@@ -32,6 +33,28 @@ pub struct Message {
     pub bytes_max: Option<ByteSize>,
     /// Kept where the room keeps history or an inbox.
     pub stored: bool,
+    /// Thinned: how, where it is.
+    pub conflate: Option<Conflate>,
+    /// What happens when a reader's queue is full.
+    pub overflow: Overflow,
+}
+
+/// `conflate`: each reader gets at most one message of a key in an interval, the newest.
+#[derive(Clone, Debug)]
+pub struct Conflate {
+    /// What messages that replace each other have in common; none: all of the type do.
+    pub key: Option<Arc<Expression>>,
+    /// The interval.
+    pub every: Duration,
+}
+
+/// What happens when a message does not fit into a reader's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The reader's connection ends with 4008, to come back and resume.
+    Close,
+    /// The oldest messages of such types in the queue go.
+    Drop,
 }
 
 /// Who may send a message type.

@@ -19,7 +19,7 @@ pub use endpoint::{
 };
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
-pub use message::{Message, Route, SentBy};
+pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 

@@ -374,20 +374,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
         ),
         (
             vec![(
-                "messages",
-                "{message: {schema: true, to: room, overflow: drop}}",
-            )],
-            "`overflow: drop`",
-        ),
-        (
-            vec![(
-                "messages",
-                "{message: {schema: true, to: room, conflate: {every: 1s}}}",
-            )],
-            "`conflate`",
-        ),
-        (
-            vec![(
                 "rooms",
                 "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",
             )],
@@ -413,13 +399,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
                 "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {announce: {joined: came, every: 1s}}}}",
             )],
             "`every`",
-        ),
-        (
-            vec![(
-                "endpoints",
-                "{/ws: {auth: guest, rooms: ['room:{room_id}'], coalesce: 5ms}}",
-            )],
-            "`coalesce`",
         ),
     ] {
         let expected = format!("plan/not-supported-yet: {expected} does not run in this version");

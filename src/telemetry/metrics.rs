@@ -119,6 +119,8 @@ pub struct Metrics {
     pub messages_delivered: Box<[Counter]>,
     /// Frames written.
     pub frames_sent: Counter,
+    /// Frames that made room for others because their reader was slow.
+    pub frames_dropped: Counter,
     /// Writes to sockets; many frames go in one.
     pub socket_writes: Counter,
     /// Bytes written to sockets.
@@ -177,6 +179,10 @@ impl Metrics {
                 names.messages,
             ),
             frames_sent: own.one("frames_sent", "Frames written"),
+            frames_dropped: own.one(
+                "frames_dropped",
+                "Frames of types with conflate or overflow: drop that slow readers went without",
+            ),
             socket_writes: own.one("socket_writes", "Writes to sockets; many frames go in one"),
             bytes_sent: own.one("bytes_sent", "Bytes written to sockets"),
             bytes_received: own.one("bytes_received", "Bytes read from sockets"),
@@ -298,6 +304,7 @@ mod tests {
             r#"trunkline_messages_received_total{type="typing"} 0"#,
             r#"trunkline_messages_delivered_total{type="message"} 0"#,
             "trunkline_frames_sent_total 0",
+            "trunkline_frames_dropped_total 0",
             "trunkline_socket_writes_total 0",
             "trunkline_bytes_sent_total 0",
             "trunkline_bytes_received_total 0",

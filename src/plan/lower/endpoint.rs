@@ -65,6 +65,7 @@ impl Lowering<'_> {
         let origins = self.origins(written);
         let heartbeat = self.heartbeat(&written.heartbeat);
         let limits = self.connection_limits(&written.limits);
+        let coalesce = written.coalesce.map(|every| every.value);
         Some(Endpoint {
             index: self.endpoints.rank(index),
             path: self.endpoints.patterns[index].clone()?,
@@ -84,6 +85,7 @@ impl Lowering<'_> {
                 Some(config::RejectStyle::Http) | None => RejectStyle::Http,
                 Some(config::RejectStyle::Close) => RejectStyle::Close,
             },
+            coalesce: coalesce.filter(|every| !every.is_zero()),
         })
     }
 
@@ -91,10 +93,6 @@ impl Lowering<'_> {
         if let Some(compression) = &endpoint.compression {
             let instead = "leave it out: messages leave as they are";
             self.unsupported(compression.span, "`compression`", instead);
-        }
-        if let Some(coalesce) = &endpoint.coalesce {
-            let instead = "leave it out: what is ready at the same moment leaves together anyway";
-            self.unsupported(coalesce.span, "`coalesce`", instead);
         }
         for (event, webhook) in &endpoint.webhooks {
             self.webhook_names.cite(webhook, &mut self.findings);

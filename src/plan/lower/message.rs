@@ -1,18 +1,22 @@
 //! `messages`: the types as declared, and as rooms and endpoints change them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{self, MessageRules, Overflow, Text};
+use crate::config::{self, MessageRules, Text};
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::rule as rule_codes;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::shape::Shape;
 use crate::plan::lower::{Lowering, finding};
-use crate::plan::{Message, Route, SentBy};
+use crate::plan::{Conflate, Message, Overflow, Route, SentBy};
 use crate::rule::{Expression, Known, Rule};
 use crate::schema::Schema;
 use crate::vocab::{MessageName, NameError};
+
+/// The interval of a `conflate` that says none, which is an error of its own.
+const CONFLATE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is the same wherever a type stands.
 pub(super) struct Declared {
@@ -129,6 +133,7 @@ impl Lowering<'_> {
         let to = self.route(rules, &known);
         let allow = self.optional_rule(rules.allow.as_ref(), &known);
         let reply = self.optional_expression(rules.reply.as_ref(), &known);
+        let conflate = self.conflate(rules, &known);
         if told_elsewhere {
             self.findings.truncate(before);
         }
@@ -147,14 +152,30 @@ impl Lowering<'_> {
                 Some(config::SentBy::Server) => SentBy::Server,
                 Some(config::SentBy::Any) => SentBy::Any,
             },
-            stored: matches!(to, Some(Route::Room)) && rules.history.is_none_or(|kept| kept.value),
+            stored: matches!(to, Some(Route::Room))
+                && rules.conflate.is_none()
+                && rules.history.is_none_or(|kept| kept.value),
             to: to?,
             ack: rules.ack.is_some_and(|ack| ack.value),
             rate_limits,
             allow: allow?,
             reply: reply?,
             bytes_max,
+            conflate: conflate?,
+            overflow: match rules.overflow.map(|overflow| overflow.value) {
+                Some(config::Overflow::Close) | None => Overflow::Close,
+                Some(config::Overflow::Drop) => Overflow::Drop,
+            },
         }))
+    }
+
+    fn conflate(&mut self, rules: &MessageRules, known: &Known) -> Option<Option<Conflate>> {
+        let Some(written) = &rules.conflate else {
+            return Some(None);
+        };
+        let key = self.optional_expression(written.value.key.as_ref(), known)?;
+        let every = self.above_zero(written.value.every, CONFLATE_EVERY, "every");
+        Some(Some(Conflate { key, every }))
     }
 
     /// The rule, where one is written; none where it does not compile.
@@ -262,96 +283,6 @@ impl Lowering<'_> {
             let instead = "use a second room that only these readers may join";
             self.unsupported(audience.span(), "`audience`", instead);
         }
-        if let Some(conflate) = &rules.conflate {
-            let instead = "limit how often it is sent with a `rate_limit`";
-            self.unsupported(conflate.span, "`conflate`", instead);
-        }
-        if let Some(overflow) = rules
-            .overflow
-            .filter(|overflow| overflow.value == Overflow::Drop)
-        {
-            let instead =
-                "leave it out: a reader that is too slow is closed with 4008 and comes back";
-            self.unsupported(overflow.span, "`overflow: drop`", instead);
-        }
-    }
-
-    fn contradicting_rules(&mut self, rules: &MessageRules, at: At) {
-        use config::Route as To;
-        let by_server = rules
-            .sent_by
-            .filter(|by| by.value == config::SentBy::Server);
-        if let Some((history, to)) = rules
-            .history
-            .filter(|kept| kept.value)
-            .zip(rules.to.as_ref())
-            && !matches!(to.value, To::Room)
-        {
-            let message = "`history: true` contradicts `to`: only what goes `to: room` is stored";
-            let help = "write `to: room`, or leave `history` out";
-            let finding = finding(
-                &codes::CONTRADICTION,
-                history.span,
-                message.to_owned(),
-                help,
-            );
-            self.find(finding.also(to.span, "it goes here"));
-        }
-        if let Some((history, conflate)) = rules
-            .history
-            .filter(|kept| kept.value)
-            .zip(rules.conflate.as_ref())
-        {
-            let message = "`history: true` contradicts `conflate`: what is thinned is not stored";
-            let help = "leave one of them out";
-            let finding = finding(
-                &codes::CONTRADICTION,
-                history.span,
-                message.to_owned(),
-                help,
-            );
-            self.find(finding.also(conflate.span, "it is thinned here"));
-        }
-        let Some(by_server) = by_server else {
-            return;
-        };
-        if let Some(to) = rules
-            .to
-            .as_ref()
-            .filter(|to| matches!(to.value, To::Sender))
-        {
-            let message =
-                "`to: sender` contradicts `sent_by: server`: the application has no connection";
-            let help = "write `to: room` or `to: {user: …}`";
-            let finding = finding(&codes::CONTRADICTION, to.span, message.to_owned(), help);
-            self.find(finding.also(by_server.span, "it is sent by the server"));
-        }
-        for (key, text) in [("allow", &rules.allow), ("reply", &rules.reply)] {
-            if let Some(text) = text.as_ref().filter(|_| at != At::Room) {
-                let message = format!("`{key}` has no effect: no client sends this type");
-                let help = "remove it, or say `sent_by: any`; what the application may publish is said by its API key";
-                self.no_effect(text.span(), message, help);
-            }
-        }
-    }
-
-    /// Finds a type of an endpoint that goes to a room.
-    fn needs_no_room(&mut self, rules: &MessageRules, name: &Text) {
-        use config::Route as To;
-        let Some(to) = rules.to.as_ref() else {
-            return;
-        };
-        let word = match to.value {
-            To::Room => "room",
-            To::Others => "others",
-            To::OtherConnections => "other_connections",
-            _ => return,
-        };
-        let message =
-            format!("`{name}` goes `to: {word}`, but belongs to an endpoint, which is no room");
-        let help = "name it in the `messages` of a room instead, or send it `to: sender`, `to: {user: …}` or `to: {room: …}`";
-        let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
-        self.find(finding.also(to.span, "it goes to a room"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! found is an error.
 
 mod auth;
+mod contradiction;
 mod endpoint;
 mod frame;
 mod idle;

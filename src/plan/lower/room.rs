@@ -11,7 +11,7 @@ use crate::plan::lower::message::At;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding};
-use crate::plan::{AnnounceTo, History, Inbox, Message, Presence, Receipt, RoomKind};
+use crate::plan::{AnnounceTo, History, Inbox, Message, Overflow, Presence, Receipt, RoomKind};
 use crate::rule::{Known, Rule};
 use crate::schema::Schema;
 use crate::vocab::{MessageName, Pattern};
@@ -51,6 +51,10 @@ impl Lowering<'_> {
             Some(inbox) => self.inbox(index, inbox).map(Some),
             None => Some(None),
         };
+        let keeps = history.is_some() || matches!(&inbox, Some(Some(_)));
+        if let Some(messages) = messages.as_ref().filter(|_| keeps) {
+            self.dropped_and_stored(&written.messages, messages);
+        }
         let idempotency = written
             .idempotency
             .as_ref()
@@ -160,6 +164,28 @@ impl Lowering<'_> {
             }
         }
         parameters
+    }
+
+    /// Finds types that the room stores and that slow readers may go without: a gap that no position would show.
+    fn dropped_and_stored(
+        &mut self,
+        written: &[config::MessageUse],
+        messages: &HashMap<MessageName, Arc<Message>>,
+    ) {
+        for taken in written {
+            let message = messages.get(taken.name.as_str());
+            if message.is_none_or(|message| !message.stored || message.overflow == Overflow::Close)
+            {
+                continue;
+            }
+            let name = &taken.name;
+            let message =
+                format!("`{name}` is stored in this room, so no reader may go without one of it");
+            let help = format!(
+                "write `history: false` for `{name}` here, or leave its `overflow: drop` out"
+            );
+            self.find(finding(&codes::CONTRADICTION, name.span(), message, &help));
+        }
     }
 
     /// The types that a room or an endpoint takes.

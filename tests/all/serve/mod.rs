@@ -22,3 +22,4 @@ mod queue;
 mod resume;
 mod rooms;
 mod routes;
+mod thinning;
