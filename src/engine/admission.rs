@@ -179,9 +179,10 @@ impl Engine {
             user_serial: reserved.place.user_serial,
             endpoint,
             user: identity.user,
-            request: Box::new(request),
+            request,
             ip,
             opened: self.clock.monotonic(),
+            expires_at: identity.expires_at,
             link,
             outlet: self.outlet.clone(),
         }));
@@ -217,7 +218,7 @@ impl Engine {
             }
         }
         connection.open_with(welcome(connection, &joined, self.clock.now()).as_ref());
-        self.watch(connection, identity.expires_at);
+        self.watch(connection);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.
             self.send_away(connection);
@@ -234,7 +235,7 @@ impl Engine {
             if let Some(timer) = inner.timer.take() {
                 self.timers.cancel(timer);
             }
-            inner.receipts.clear();
+            inner.receipts = None;
             std::mem::take(&mut inner.seats)
         };
         for hall in seats {

@@ -34,8 +34,8 @@ pub struct Connection {
     pub endpoint: Arc<Endpoint>,
     /// Who.
     pub user: Arc<User>,
-    /// What came with the request.
-    pub(super) request: Box<RequestFacts>,
+    /// What came with the request; most bring nothing.
+    brought: Option<Box<Brought>>,
     /// Where from.
     pub ip: IpAddr,
     opened: Monotonic,
@@ -47,6 +47,13 @@ pub struct Connection {
     waker: Mutex<Option<Waker>>,
     pub(super) inner: Mutex<Inner>,
     pub(super) outlet: Arc<Outlet>,
+}
+
+/// What a connection brought along.
+#[derive(Debug, Default)]
+struct Brought {
+    request: RequestFacts,
+    expires_at: Option<Timestamp>,
 }
 
 /// What came with the request that opened a connection.
@@ -63,13 +70,16 @@ pub struct RequestFacts {
 pub(super) struct Inner {
     pub(super) seats: Vec<Arc<Hall>>,
     pub(super) buckets: ConnectionBuckets,
-    pub(super) strikes: u32,
-    /// Inbox messages that count as received once everything that waits is written.
-    pub(super) receipts: Vec<(Arc<Hall>, Seq)>,
     /// What is to be done for it next.
     pub(super) timer: Option<TimerKey>,
+    pub(super) strikes: u32,
     pub(super) ended: bool,
+    /// Inbox messages that count as received once everything that waits is written.
+    pub(super) receipts: Option<Box<Receipts>>,
 }
+
+/// The last message of each inbox that counts as received.
+pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
 
 /// What a connection is made of.
 pub(super) struct Parts {
@@ -78,7 +88,8 @@ pub(super) struct Parts {
     pub(super) user_serial: u64,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) user: Arc<User>,
-    pub(super) request: Box<RequestFacts>,
+    pub(super) request: RequestFacts,
+    pub(super) expires_at: Option<Timestamp>,
     pub(super) ip: IpAddr,
     pub(super) opened: Monotonic,
     pub(super) link: Arc<dyn Link>,
@@ -87,13 +98,21 @@ pub(super) struct Parts {
 
 impl Connection {
     pub(super) fn new(parts: Parts) -> Self {
+        let (request, expires_at) = (parts.request, parts.expires_at);
+        let brings = expires_at.is_some() || !request.path.is_empty() || !request.query.is_empty();
+        let brought = brings.then(|| {
+            Box::new(Brought {
+                request,
+                expires_at,
+            })
+        });
         Self {
             id: parts.id,
             serial: parts.serial,
             user_serial: parts.user_serial,
             endpoint: parts.endpoint,
             user: parts.user,
-            request: parts.request,
+            brought,
             ip: parts.ip,
             opened: parts.opened,
             last_heard: AtomicU64::new(parts.opened.as_millis()),
@@ -112,8 +131,8 @@ impl Connection {
         Facts {
             user: Some(&self.user),
             sender: None,
-            path: Some(&self.request.path),
-            query: Some(&self.request.query),
+            path: Some(&self.request().path),
+            query: Some(&self.request().query),
             params: None,
             room: None,
             connection: Some(ConnectionFacts {
@@ -128,9 +147,24 @@ impl Connection {
         }
     }
 
+    fn request(&self) -> &RequestFacts {
+        const NOTHING: &RequestFacts = &RequestFacts {
+            path: Parameters::NONE,
+            query: Parameters::NONE,
+        };
+        self.brought
+            .as_ref()
+            .map_or(NOTHING, |brought| &brought.request)
+    }
+
+    /// When the credential is over.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.brought.as_ref()?.expires_at
+    }
+
     /// The id of the device, where the client told one.
     pub(super) fn device(&self) -> Option<&str> {
-        self.request.query.get("device")
+        self.request().query.get("device")
     }
 
     /// Sends one frame, in the form of the endpoint.
@@ -290,21 +324,18 @@ impl Connection {
     pub(super) fn receive_when_written(&self, hall: &Arc<Hall>, seq: Seq) {
         {
             let mut inner = self.inner.lock();
-            match inner
-                .receipts
-                .iter_mut()
-                .find(|(known, _)| Arc::ptr_eq(known, hall))
-            {
+            let receipts = inner.receipts.get_or_insert_default();
+            let mut known = receipts.iter_mut();
+            match known.find(|(known, _)| Arc::ptr_eq(known, hall)) {
                 Some((_, known)) => *known = seq.max(*known),
-                None => inner.receipts.push((hall.clone(), seq)),
+                None => receipts.push((hall.clone(), seq)),
             }
         }
         self.settle_receipts();
     }
 
     fn settle_receipts(&self) {
-        let is_inbox = |hall: &&Arc<Hall>| hall.kind.inbox.is_some();
-        if !self.inner.lock().seats.iter().any(|hall| is_inbox(&hall)) {
+        if self.inner.lock().receipts.is_none() {
             return;
         }
         let receipts = {
@@ -313,9 +344,9 @@ impl Connection {
                 return;
             }
             // Under the outbox's lock: what is taken here was pushed before, and nothing of it waits.
-            std::mem::take(&mut self.inner.lock().receipts)
+            self.inner.lock().receipts.take()
         };
-        for (hall, seq) in receipts {
+        for (hall, seq) in receipts.into_iter().flat_map(|receipts| *receipts) {
             hall.lock().room.written(seq);
         }
     }

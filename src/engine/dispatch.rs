@@ -9,7 +9,6 @@ use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed, Say, TooManySubjects};
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Origin, Place, Refused, Valid};
-use crate::engine::timer::Timer;
 use crate::engine::waiting::Keep;
 use crate::engine::{Engine, Hall, flush};
 use crate::plan::{Conflate, Overflow, Protocol, Route};
@@ -189,7 +188,7 @@ impl Engine {
             }
         }?;
         if let Some((hall, at)) = posted.alarm {
-            self.timers.at(at, Timer::Thinned(hall));
+            self.alarms.at(at, hall);
         }
         if let Some(hall) = posted.flush {
             flush::spawn_flush(self, &hall);
@@ -361,7 +360,7 @@ impl Engine {
             (alarm, flush_if_needed(hall, &mut state.queue))
         };
         if let Some(at) = alarm {
-            self.timers.at(at, Timer::Thinned(hall.clone()));
+            self.alarms.at(at, hall.clone());
         }
         if let Some(hall) = flush {
             flush::spawn_flush(self, &hall);

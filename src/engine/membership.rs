@@ -9,7 +9,7 @@ use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
@@ -307,11 +307,11 @@ impl Engine {
                     let at = self.clock.monotonic().after(hall.kind.presence.grace);
                     self.timers.at(
                         at,
-                        Timer::Grace {
+                        Timer::Grace(Box::new(GraceTimer {
                             hall: hall.clone(),
                             user: connection.user.id.clone(),
                             absence,
-                        },
+                        })),
                     );
                 }
             }

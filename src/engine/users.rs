@@ -4,9 +4,9 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hashbrown::HashMap;
-use parking_lot::Mutex;
-use smallvec::SmallVec;
+use hashbrown::hash_table::Entry;
+use hashbrown::{HashMap, HashTable};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::connection::Connection;
 use crate::engine::limit::AddressKey;
@@ -33,22 +33,66 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
     }
 }
 
-/// All users that are connected.
+/// All users that are connected, by the hash of their ids.
 pub(super) struct Users {
-    by_id: Sharded<UserId, UserSlots>,
+    shards: Vec<Mutex<HashTable<Box<UserSlots>>>>,
+    hasher: RandomState,
     count: AtomicUsize,
     serials: AtomicU64,
 }
 
+/// A user. Most have one connection, and for those this is what they cost: it stands in a box so that a table's free places are
+/// small.
 struct UserSlots {
+    id: UserId,
     serial: u64,
-    slots: SmallVec<[Slot; 1]>,
+    slots: Slots,
+}
+
+enum Slots {
+    One(Slot),
+    Many(Vec<Slot>),
+}
+
+impl Slots {
+    fn as_slice(&self) -> &[Slot] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Many(slots) => slots,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Slot] {
+        match self {
+            Self::One(slot) => std::slice::from_mut(slot),
+            Self::Many(slots) => slots,
+        }
+    }
+
+    fn push(&mut self, slot: Slot) {
+        match self {
+            Self::One(first) => *self = Self::Many(vec![first.clone(), slot]),
+            Self::Many(slots) => slots.push(slot),
+        }
+    }
+
+    /// Removes the slot of this number; says whether any other is left.
+    fn remove(&mut self, serial: u64) -> bool {
+        match self {
+            Self::One(slot) => slot.serial != serial,
+            Self::Many(slots) => {
+                slots.retain(|slot| slot.serial != serial);
+                !slots.is_empty()
+            }
+        }
+    }
 }
 
 /// A connection, or the place of one whose handshake is not over.
+#[derive(Clone)]
 struct Slot {
     serial: u64,
-    endpoint: usize,
+    endpoint: u32,
     connection: Option<Arc<Connection>>,
 }
 
@@ -64,10 +108,19 @@ pub(super) struct Place {
 impl Users {
     pub(super) fn new() -> Self {
         Self {
-            by_id: Sharded::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             serials: AtomicU64::new(1),
         }
+    }
+
+    fn hash(&self, id: &str) -> u64 {
+        self.hasher.hash_one(id)
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Box<UserSlots>>> {
+        self.shards[hash as usize % SHARDS].lock()
     }
 
     /// How many users are connected.
@@ -75,7 +128,7 @@ impl Users {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a connection of `user` at `endpoint`, unless `max` are taken and `refuse` is set.
+    /// Takes a place for a connection of `user` at `endpoint`, unless that has `max` of them.
     pub(super) fn reserve(
         &self,
         user: &UserId,
@@ -83,53 +136,65 @@ impl Users {
         max: Option<usize>,
     ) -> Option<Place> {
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
-        let mut shard = self.by_id.of(user).lock();
-        let entry = shard.entry(user.clone()).or_insert_with(|| {
-            self.count.fetch_add(1, Ordering::Relaxed);
-            UserSlots {
-                serial,
-                slots: SmallVec::new(),
-            }
-        });
-        let taken = entry
-            .slots
-            .iter()
-            .filter(|slot| slot.endpoint == endpoint)
-            .count();
-        if max.is_some_and(|max| taken >= max) {
-            return None;
-        }
-        entry.slots.push(Slot {
+        let slot = Slot {
             serial,
-            endpoint,
+            endpoint: endpoint as u32,
             connection: None,
-        });
-        Some(Place {
-            serial,
-            user_serial: entry.serial,
-        })
+        };
+        let hash = self.hash(user.as_str());
+        let mut shard = self.shard(hash);
+        let entry = shard.entry(
+            hash,
+            |known| known.id == *user,
+            |known| self.hash(known.id.as_str()),
+        );
+        match entry {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                let here = |slot: &&Slot| slot.endpoint == endpoint as u32;
+                let taken = known.slots.as_slice().iter().filter(here).count();
+                if max.is_some_and(|max| taken >= max) {
+                    return None;
+                }
+                known.slots.push(slot);
+                Some(Place {
+                    serial,
+                    user_serial: known.serial,
+                })
+            }
+            Entry::Vacant(_) if max == Some(0) => None,
+            Entry::Vacant(vacant) => {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                vacant.insert(Box::new(UserSlots {
+                    id: user.clone(),
+                    serial,
+                    slots: Slots::One(slot),
+                }));
+                Some(Place {
+                    serial,
+                    user_serial: serial,
+                })
+            }
+        }
     }
 
     /// The connection takes its place; returns the oldest ones of that endpoint beyond `max`.
     pub(super) fn settle(&self, connection: &Arc<Connection>, max: usize) -> Vec<Arc<Connection>> {
-        let mut shard = self.by_id.of(&connection.user.id).lock();
-        let Some(entry) = shard.get_mut(&connection.user.id) else {
+        let id = connection.user.id.as_str();
+        let hash = self.hash(id);
+        let mut shard = self.shard(hash);
+        let Some(entry) = shard.find_mut(hash, |known| known.id.as_str() == id) else {
             return Vec::new();
         };
-        if let Some(slot) = entry
-            .slots
+        let slots = entry.slots.as_mut_slice();
+        if let Some(slot) = slots
             .iter_mut()
             .find(|slot| slot.serial == connection.serial)
         {
             slot.connection = Some(connection.clone());
         }
-        let endpoint = connection.endpoint.index;
-        let here = || {
-            entry
-                .slots
-                .iter()
-                .filter(move |slot| slot.endpoint == endpoint)
-        };
+        let endpoint = connection.endpoint.index as u32;
+        let here = || slots.iter().filter(move |slot| slot.endpoint == endpoint);
         let too_many = here().count().saturating_sub(max);
         here()
             .filter_map(|slot| slot.connection.clone())
@@ -140,47 +205,43 @@ impl Users {
 
     /// A place is free again.
     pub(super) fn free(&self, user: &UserId, serial: u64) {
-        let mut shard = self.by_id.of(user).lock();
-        let Some(entry) = shard.get_mut(user) else {
+        let hash = self.hash(user.as_str());
+        let mut shard = self.shard(hash);
+        let Ok(mut entry) = shard.find_entry(hash, |known| known.id == *user) else {
             return;
         };
-        entry.slots.retain(|slot| slot.serial != serial);
-        if entry.slots.is_empty() {
-            shard.remove(user);
-            if shard.len() * 8 < shard.capacity() {
-                shard.shrink_to_fit();
-            }
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        if entry.get_mut().slots.remove(serial) {
+            return;
         }
+        entry.remove();
+        if shard.len() * 8 < shard.capacity() {
+            shard.shrink_to_fit(|known| self.hash(known.id.as_str()));
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The connections of the user called `id`.
     pub(super) fn connections(&self, id: &str) -> Vec<Arc<Connection>> {
-        let shard = self.by_id.of(id).lock();
-        shard.get(id).map_or_else(Vec::new, |entry| {
-            entry
-                .slots
-                .iter()
-                .filter_map(|slot| slot.connection.clone())
-                .collect()
-        })
+        let hash = self.hash(id);
+        let shard = self.shard(hash);
+        let slots = shard.find(hash, |known| known.id.as_str() == id);
+        let slots = slots.map_or(&[][..], |known| known.slots.as_slice());
+        slots
+            .iter()
+            .filter_map(|slot| slot.connection.clone())
+            .collect()
     }
 
     /// Every connection.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
-        let of = |shard: &Mutex<HashMap<UserId, UserSlots>>| -> Vec<Arc<Connection>> {
-            shard
-                .lock()
-                .values()
-                .flat_map(|entry| {
-                    entry
-                        .slots
-                        .iter()
-                        .filter_map(|slot| slot.connection.clone())
-                })
-                .collect()
-        };
-        self.by_id.shards.iter().flat_map(of).collect()
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            for known in shard.lock().iter() {
+                let slots = known.slots.as_slice().iter();
+                all.extend(slots.filter_map(|slot| slot.connection.clone()));
+            }
+        }
+        all
     }
 }
 

@@ -12,7 +12,7 @@ use crate::engine::timer::{TICK, Timer};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
 use crate::protocol::{CloseCode, Object};
-use crate::vocab::{Monotonic, Timestamp};
+use crate::vocab::Monotonic;
 
 /// How long a peer may take to take a close frame.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -30,9 +30,9 @@ impl Engine {
         self.coarse_millis.store(now.as_millis(), Ordering::Relaxed);
         for timer in self.timers.due(now) {
             match timer {
-                Timer::Look(connection, expires_at) => {
+                Timer::Look(connection) => {
                     if let Some(connection) = connection.upgrade() {
-                        self.look(&connection, expires_at, now);
+                        self.look(&connection, now);
                     }
                 }
                 Timer::Abandon(connection) => {
@@ -40,14 +40,12 @@ impl Engine {
                         connection.abandon();
                     }
                 }
-                Timer::Grace {
-                    hall,
-                    user,
-                    absence,
-                } => self.expire_absence(&hall, &user, absence),
-                Timer::Thinned(hall) => self.say_due(&hall),
+                Timer::Grace(grace) => {
+                    self.expire_absence(&grace.hall, &grace.user, grace.absence);
+                }
             }
         }
+        self.ring_alarms();
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
         if ticks % FORGET_BUCKETS_TICKS == FORGET_BUCKETS_TICKS - 1 {
             self.limits.forget_full();
@@ -59,20 +57,21 @@ impl Engine {
         }
     }
 
+    fn ring_alarms(self: &Arc<Self>) {
+        for hall in self.alarms.due(self.clock.monotonic()) {
+            self.say_due(&hall);
+        }
+    }
+
     /// A sign of life.
     pub fn heard(&self, connection: &Connection) {
         connection.heard(self.coarse_millis.load(Ordering::Relaxed));
     }
 
     /// Begins to look after a connection.
-    pub(super) fn watch(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>) {
-        self.look_again(
-            connection,
-            expires_at,
-            self.clock
-                .monotonic()
-                .after(connection.endpoint.heartbeat.idle),
-        );
+    pub(super) fn watch(&self, connection: &Arc<Connection>) {
+        let idle = connection.endpoint.heartbeat.idle;
+        self.look_again(connection, self.clock.monotonic().after(idle));
     }
 
     /// Does `timer` for a connection at `at`, in place of what was to be done for it before: of one that ended nothing remains.
@@ -86,32 +85,24 @@ impl Engine {
         }
     }
 
-    fn look_again(
-        &self,
-        connection: &Arc<Connection>,
-        expires_at: Option<Timestamp>,
-        heartbeat_at: Monotonic,
-    ) {
+    fn look_again(&self, connection: &Arc<Connection>, heartbeat_at: Monotonic) {
         let now = self.clock.monotonic();
         let mut at = heartbeat_at.min(now.after(LOOK_MAX));
-        if let Some(expires_at) = expires_at {
+        if let Some(expires_at) = connection.expires_at() {
             at = at.min(now.after(expires_at.since(self.clock.now())));
         }
-        self.remind(
-            connection,
-            at,
-            Timer::Look(Arc::downgrade(connection), expires_at),
-        );
+        self.remind(connection, at, Timer::Look(Arc::downgrade(connection)));
     }
 
-    fn look(&self, connection: &Arc<Connection>, expires_at: Option<Timestamp>, now: Monotonic) {
+    fn look(&self, connection: &Arc<Connection>, now: Monotonic) {
         if connection.phase() != Phase::Open {
             // However its end began, the peer has had time to take it.
             let at = now.after(CLOSE_PATIENCE);
             self.remind(connection, at, Timer::Abandon(Arc::downgrade(connection)));
             return;
         }
-        if expires_at.is_some_and(|expires_at| self.clock.now() >= expires_at) {
+        let is_over = |expires_at| self.clock.now() >= expires_at;
+        if connection.expires_at().is_some_and(is_over) {
             self.close(connection, CloseCode::TokenExpired);
             return;
         }
@@ -120,18 +111,18 @@ impl Engine {
         let ask_at = heard.after(heartbeat.idle);
         let end_at = ask_at.after(heartbeat.timeout);
         if now < ask_at {
-            self.look_again(connection, expires_at, ask_at);
+            self.look_again(connection, ask_at);
         } else if now < end_at {
             if !connection.ask() {
                 self.ask(connection);
             }
-            self.look_again(connection, expires_at, end_at);
+            self.look_again(connection, end_at);
         } else if connection.ask() {
             self.close(connection, CloseCode::NoHeartbeat);
         } else {
             // Looked at late: the peer still gets its time.
             self.ask(connection);
-            self.look_again(connection, expires_at, now.after(heartbeat.timeout));
+            self.look_again(connection, now.after(heartbeat.timeout));
         }
     }
 
@@ -244,6 +235,18 @@ impl Engine {
             if catch_unwind(AssertUnwindSafe(|| self.tick())).is_err() {
                 self.metrics.panics.inc();
                 tracing::error!("a panic while looking after what is due");
+            }
+        }
+    }
+
+    /// Lets rooms say what they kept back, each at its moment, until the server ends.
+    pub async fn run_alarms(self: Arc<Self>) {
+        loop {
+            self.alarms.ring(&*self.clock).await;
+            // A panic is our fault; the other rooms go on.
+            if catch_unwind(AssertUnwindSafe(|| self.ring_alarms())).is_err() {
+                self.metrics.panics.inc();
+                tracing::error!("a panic while saying what was kept back");
             }
         }
     }

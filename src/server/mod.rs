@@ -125,6 +125,7 @@ impl Running {
         }
         let mut upkeep = JoinSet::new();
         upkeep.spawn(engine.clone().run_ticks());
+        upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
         upkeep.spawn(authenticator.watch_sessions());
         health.ready();

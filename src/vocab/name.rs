@@ -337,6 +337,14 @@ impl fmt::Display for Pattern {
 pub struct Parameters(Vec<(Arc<str>, Box<str>)>);
 
 impl Parameters {
+    /// No parameters.
+    pub const NONE: Self = Self(Vec::new());
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value called `name`; the first where it stands several times.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
