@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::engine::Hall;
-use crate::engine::limit::ConnectionBuckets;
+use crate::engine::bucket::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Bounds, Link, Outbox, Phase, Written};
 use crate::engine::render;
 use crate::engine::tally::Tally;

@@ -7,6 +7,7 @@
 
 mod admission;
 mod answer;
+mod bucket;
 mod closing;
 mod connection;
 mod data;

@@ -18,7 +18,7 @@ use crate::protocol::{Reject, RejectCode};
 use crate::room::Outcome;
 use crate::rule::{Facts, Reads, RoomFacts};
 use crate::vocab::json::DEPTH_MAX;
-use crate::vocab::{Parameters, RoomName, Timestamp, User, UserId};
+use crate::vocab::{Monotonic, Parameters, RoomName, Timestamp, User, UserId};
 
 /// Whose message it is.
 #[derive(Clone, Copy)]
@@ -87,6 +87,7 @@ pub(super) struct Admitted<'a> {
     users_count: usize,
     /// When it came: rules, the store and the frame say the same.
     pub(super) now: Timestamp,
+    monotonic: Monotonic,
 }
 
 /// A message that its sender may send.
@@ -106,7 +107,8 @@ impl Engine {
     }
 
     fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
-        self.spend(&decoded).map_err(Refused::TooFast)?;
+        let monotonic = self.clock.monotonic();
+        self.spend(&decoded, monotonic).map_err(Refused::TooFast)?;
         let reads = reads(&decoded.message);
         let data = read_data(&decoded, reads)?;
         // Counted now: a reply is made while the room is locked.
@@ -120,11 +122,12 @@ impl Engine {
             data,
             users_count,
             now: self.clock.now(),
+            monotonic,
         })
     }
 
     /// Takes a token from each bucket of the endpoint and of the type.
-    fn spend(&self, decoded: &Decoded<'_>) -> Result<(), Exceeded> {
+    fn spend(&self, decoded: &Decoded<'_>, now: Monotonic) -> Result<(), Exceeded> {
         let message = &decoded.message;
         let room = decoded.place.room().map(|(name, _)| name);
         let Origin::Client(connection) = decoded.origin else {
@@ -136,7 +139,7 @@ impl Engine {
                 room,
                 ..Subject::default()
             };
-            return self.limits.spend(limits, subject, None);
+            return self.limits.spend_at(now, limits, subject, None);
         };
         let endpoint = &connection.endpoint;
         let subject = Subject {
@@ -145,17 +148,20 @@ impl Engine {
             room,
             endpoint: Some(endpoint),
         };
+        if endpoint.message_limits.is_empty() && message.rate_limits.is_empty() {
+            return Ok(());
+        }
         let mut inner = connection.inner.lock();
         let own = &mut inner.buckets;
         self.limits
-            .spend(&endpoint.message_limits, subject, Some(own))?;
+            .spend_at(now, &endpoint.message_limits, subject, Some(own))?;
         // A bucket that the endpoint cites too has given its token.
         let is_spent = |limit: &Arc<RateLimit>| {
             let mut spent = endpoint.message_limits.iter();
             spent.any(|spent| spent.index == limit.index)
         };
         let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
-        self.limits.spend(limits, subject, Some(own))
+        self.limits.spend_at(now, limits, subject, Some(own))
     }
 
     fn permit<'a>(&self, admitted: Admitted<'a>) -> Result<Permitted<'a>, Refused> {
@@ -185,7 +191,7 @@ impl Engine {
         let decoded = &admitted.decoded;
         let now = admitted.now;
         let base = match &decoded.origin {
-            Origin::Client(connection) => connection.facts(now, self.clock.monotonic()),
+            Origin::Client(connection) => connection.facts(now, admitted.monotonic),
             Origin::Application(_) => Facts::at(now),
         };
         let room = decoded.place.room();
