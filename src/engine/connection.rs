@@ -10,8 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::engine::Hall;
+use crate::engine::bucket::ConnectionBuckets;
 use crate::engine::form::Form;
-use crate::engine::limit::ConnectionBuckets;
 use crate::engine::outbox::{Backlog, Link, Outbox, Pace, Phase, Written};
 use crate::engine::outlet::Outlet;
 use crate::engine::tally::Tally;

@@ -7,9 +7,11 @@
 
 mod admission;
 mod answer;
+mod bucket;
 mod closing;
 mod conflation;
 mod connection;
+mod data;
 mod dispatch;
 mod feed;
 mod flush;

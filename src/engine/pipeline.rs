@@ -9,14 +9,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::engine::connection::Connection;
+use crate::engine::data::{Data, reads};
 use crate::engine::limit::{Exceeded, Subject};
 use crate::engine::membership::Target;
 use crate::engine::{Engine, Hall};
-use crate::plan::{Message, RateKey, RateLimit, Route, SentBy};
+use crate::plan::{Message, RateKey, RateLimit, SentBy};
 use crate::protocol::{Reject, RejectCode};
 use crate::room::Outcome;
-use crate::rule::{Facts, RoomFacts};
-use crate::vocab::{Parameters, RoomName, Timestamp, User, UserId, json as strict};
+use crate::rule::{Facts, Reads, RoomFacts};
+use crate::vocab::json::DEPTH_MAX;
+use crate::vocab::{Monotonic, Parameters, RoomName, Timestamp, User, UserId};
 
 /// Whose message it is.
 #[derive(Clone, Copy)]
@@ -77,14 +79,15 @@ pub(super) struct Decoded<'a> {
     pub(super) data: Cow<'a, str>,
 }
 
-/// A message for which there was a token in every bucket, with its data read where anyone needs it.
+/// A message for which there was a token in every bucket, with its data read.
 pub(super) struct Admitted<'a> {
     pub(super) decoded: Decoded<'a>,
-    value: Option<Value>,
+    data: Data,
     /// How many users the room had, where a rule or an expression may ask.
     users_count: usize,
     /// When it came: rules, the store and the frame say the same.
     pub(super) now: Timestamp,
+    monotonic: Monotonic,
 }
 
 /// A message that its sender may send.
@@ -104,24 +107,27 @@ impl Engine {
     }
 
     fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
-        self.spend(&decoded).map_err(Refused::TooFast)?;
-        let value = read_data(&decoded)?;
+        let monotonic = self.clock.monotonic();
+        self.spend(&decoded, monotonic).map_err(Refused::TooFast)?;
+        let reads = reads(&decoded.message);
+        let data = read_data(&decoded, reads)?;
         // Counted now: a reply is made while the room is locked.
-        let users_count = if value.is_some() {
+        let users_count = if reads.users_count {
             self.users_count(&decoded.place)
         } else {
             0
         };
         Ok(Admitted {
             decoded,
-            value,
+            data,
             users_count,
             now: self.clock.now(),
+            monotonic,
         })
     }
 
     /// Takes a token from each bucket of the endpoint and of the type.
-    fn spend(&self, decoded: &Decoded<'_>) -> Result<(), Exceeded> {
+    fn spend(&self, decoded: &Decoded<'_>, now: Monotonic) -> Result<(), Exceeded> {
         let message = &decoded.message;
         let room = decoded.place.room().map(|(name, _)| name);
         let Origin::Client(connection) = decoded.origin else {
@@ -133,7 +139,7 @@ impl Engine {
                 room,
                 ..Subject::default()
             };
-            return self.limits.spend(limits, subject, None);
+            return self.limits.spend_at(now, limits, subject, None);
         };
         let endpoint = &connection.endpoint;
         let subject = Subject {
@@ -142,16 +148,20 @@ impl Engine {
             room,
             endpoint: Some(endpoint),
         };
+        if endpoint.message_limits.is_empty() && message.rate_limits.is_empty() {
+            return Ok(());
+        }
         let mut inner = connection.inner.lock();
+        let own = &mut inner.buckets;
         self.limits
-            .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))?;
+            .spend_at(now, &endpoint.message_limits, subject, Some(own))?;
         // A bucket that the endpoint cites too has given its token.
         let is_spent = |limit: &Arc<RateLimit>| {
             let mut spent = endpoint.message_limits.iter();
             spent.any(|spent| spent.index == limit.index)
         };
         let limits = message.rate_limits.iter().filter(|limit| !is_spent(limit));
-        self.limits.spend(limits, subject, Some(&mut inner.buckets))
+        self.limits.spend_at(now, limits, subject, Some(own))
     }
 
     fn permit<'a>(&self, admitted: Admitted<'a>) -> Result<Permitted<'a>, Refused> {
@@ -181,7 +191,7 @@ impl Engine {
         let decoded = &admitted.decoded;
         let now = admitted.now;
         let base = match &decoded.origin {
-            Origin::Client(connection) => connection.facts(now, self.clock.monotonic()),
+            Origin::Client(connection) => connection.facts(now, admitted.monotonic),
             Origin::Application(_) => Facts::at(now),
         };
         let room = decoded.place.room();
@@ -192,7 +202,7 @@ impl Engine {
                 name: name.as_str(),
                 users_count: admitted.users_count,
             }),
-            data: admitted.value.as_ref(),
+            data: admitted.data.value(),
             ..base
         }
     }
@@ -230,8 +240,8 @@ pub(super) fn too_fast(exceeded: &Exceeded) -> Reject {
     Reject::new(RejectCode::RateLimited, "too fast").retry_after(exceeded.wait)
 }
 
-/// The data as JSON, built where somebody looks into it and only checked where nobody does.
-fn read_data(decoded: &Decoded<'_>) -> Result<Option<Value>, Refused> {
+/// The data, if it is JSON that is taken here.
+fn read_data(decoded: &Decoded<'_>, reads: Reads) -> Result<Data, Refused> {
     let Decoded { message, data, .. } = decoded;
     if let Some(max) = message.bytes_max.filter(|max| data.len() > max.len()) {
         let (name, len, max) = (&message.name, data.len(), max.bytes());
@@ -240,39 +250,18 @@ fn read_data(decoded: &Decoded<'_>) -> Result<Option<Value>, Refused> {
     }
     let depth = match decoded.origin {
         Origin::Client(connection) => connection.endpoint.limits.depth,
-        Origin::Application(_) => strict::DEPTH_MAX,
+        Origin::Application(_) => DEPTH_MAX,
     };
-    let read = if needs_value(message) {
-        strict::parse(data, depth).map(Some)
-    } else {
-        strict::check(data, depth).map(|()| None)
-    };
-    read.map_err(|error| {
+    Data::read(data, depth, reads).map_err(|error| {
         let text = format!("the data is not taken: {error}");
         Reject::new(RejectCode::BadJson, text).into()
     })
 }
 
-/// Whether anyone has to look into the data.
-fn needs_value(message: &Message) -> bool {
-    !message.schema.accepts_all()
-        || message.allow.is_some()
-        || matches!(message.to, Route::User(_) | Route::OtherRoom(_))
-        || message
-            .conflate
-            .as_ref()
-            .is_some_and(|conflate| conflate.key.is_some())
-        || message.reply.as_ref().is_some_and(|reply| !reply.is_data())
-}
-
 fn validate(permitted: Permitted<'_>) -> Result<Valid<'_>, Refused> {
     let admitted = permitted.0;
     let message = &admitted.decoded.message;
-    let checked = admitted
-        .value
-        .as_ref()
-        .map(|value| message.schema.check(value));
-    let Some(Err(violations)) = checked else {
+    let Err(violations) = message.schema.check_tape(admitted.data.tape()) else {
         return Ok(Valid(admitted));
     };
     let (path, first) = violations.first().map_or(("", ""), |first| {

@@ -21,7 +21,7 @@ impl Engine {
         let decoded = &admitted.decoded;
         let mut frame = Object::new(decoded.message.name.as_str(), 192 + decoded.data.len());
         if let Some(room) = room {
-            frame = frame.field("room", room.as_str());
+            frame = frame.text("room", room.as_str());
         }
         frame = frame.plain("message_id", outcome.message_id);
         if let Some(seq) = outcome.seq {

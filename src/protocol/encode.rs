@@ -67,6 +67,8 @@ impl Frame {
 #[derive(Debug)]
 pub struct Object {
     writer: FrameWriter,
+    /// Whether an object has just been opened, so that no comma goes before its first member.
+    opened: bool,
 }
 
 impl Object {
@@ -74,9 +76,10 @@ impl Object {
     pub fn new(name: &str, room_for: usize) -> Self {
         let mut object = Self {
             writer: FrameWriter::text(room_for),
+            opened: false,
         };
         object.writer.push(b"{\"type\":");
-        object.value(name);
+        object.string(name);
         object
     }
 
@@ -85,8 +88,25 @@ impl Object {
         let _ = serde_json::to_writer(&mut self.writer, value);
     }
 
+    /// Most texts need no escaping: a look at their bytes spares them the serialiser.
+    fn string(&mut self, text: &str) {
+        let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+        if text.bytes().any(needs_escape) {
+            self.value(text);
+            return;
+        }
+        self.writer.push(b"\"");
+        self.writer.push(text.as_bytes());
+        self.writer.push(b"\"");
+    }
+
     fn name(&mut self, name: &'static str) {
-        self.writer.push(b",\"");
+        let before: &[u8] = if std::mem::take(&mut self.opened) {
+            b"\""
+        } else {
+            b",\""
+        };
+        self.writer.push(before);
         self.writer.push(name.as_bytes());
         self.writer.push(b"\":");
     }
@@ -108,11 +128,21 @@ impl Object {
         }
     }
 
+    /// Adds a text.
+    #[must_use]
+    pub fn text(mut self, name: &'static str, text: &str) -> Self {
+        self.name(name);
+        self.string(text);
+        self
+    }
+
     /// Adds a text whose characters need no escaping: ids, timestamps, epochs.
     #[must_use]
     pub fn plain(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.name(name);
-        let _ = write!(self.writer, "\"{value}\"");
+        self.writer.push(b"\"");
+        let _ = write!(self.writer, "{value}");
+        self.writer.push(b"\"");
         self
     }
 
@@ -143,14 +173,35 @@ impl Object {
         self
     }
 
+    /// Adds a list of objects, one for each item; `write` adds their members.
+    #[must_use]
+    pub fn objects<T>(
+        mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        write: impl Fn(Self, T) -> Self,
+    ) -> Self {
+        self.name(name);
+        self.writer.push(b"[");
+        for (index, item) in items.into_iter().enumerate() {
+            self.writer.push(if index > 0 { b",{" } else { b"{" });
+            self.opened = true;
+            self = write(self, item);
+            self.writer.push(b"}");
+        }
+        self.opened = false;
+        self.writer.push(b"]");
+        self
+    }
+
     /// Adds `sender` or `user`: `{"user_id":…,"username":…}`.
     #[must_use]
     pub fn user(mut self, name: &'static str, user: &User) -> Self {
         self.name(name);
         self.writer.push(b"{\"user_id\":");
-        self.value(user.id.as_str());
+        self.string(user.id.as_str());
         self.writer.push(b",\"username\":");
-        self.value(&*user.username);
+        self.string(&user.username);
         self.writer.push(b"}");
         self
     }
@@ -189,6 +240,7 @@ impl Reject {
 mod tests {
     use super::{Frame, Object};
     use crate::protocol::{Reject, RejectCode};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
     use std::time::Duration;
 
     fn text(frame: &Frame) -> &str {
@@ -208,6 +260,18 @@ mod tests {
             r#"{"type":"message","room":"a\"b","seq":7,"data":{"x":1},"timestamp":"5"}"#
         );
         assert_eq!(frame.bytes()[0], 0x81);
+        let objects = Object::new("members", 10)
+            .objects("none", [(); 0], |object, ()| object)
+            .objects("empty", [()], |object, ()| object)
+            .objects("users", ["a", "\u{1}\\"], |object, name| {
+                object.text("name", name).field("n", &1)
+            })
+            .field("more", &true)
+            .finish();
+        assert_eq!(
+            text(&objects),
+            r#"{"type":"members","none":[],"empty":[{}],"users":[{"name":"a","n":1},{"name":"\u0001\\","n":1}],"more":true}"#
+        );
         let lists = Object::new("history", 10)
             .json_list("none", [])
             .json_list("messages", [&b"1"[..], b"2"])
@@ -216,6 +280,17 @@ mod tests {
             text(&lists),
             r#"{"type":"history","none":[],"messages":[1,2]}"#
         );
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_written_as_serde_json_does(value in any::<String>(), plain in "[a-z\"\\\\\u{0}-\u{1f}\u{7f}é]{0,4}") {
+            for value in [value, plain] {
+                let expected = serde_json::json!({"type": value, "x": value}).to_string();
+                let frame = Object::new(&value, 10).text("x", &value).finish();
+                prop_assert_eq!(text(&frame), expected);
+            }
+        }
     }
 
     #[test]

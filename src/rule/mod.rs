@@ -147,11 +147,21 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// Which of the facts that cost something a rule looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// `data`.
+    pub data: bool,
+    /// `room.users_count`.
+    pub users_count: bool,
+}
+
 /// A question that is answered yes or no.
 #[derive(Debug)]
 pub struct Rule {
     text: Box<str>,
     node: Node,
+    reads: Reads,
 }
 
 /// A value made of facts.
@@ -159,6 +169,7 @@ pub struct Rule {
 pub struct Expression {
     text: Box<str>,
     node: Node,
+    reads: Reads,
 }
 
 /// Why an evaluation came to nothing; for the log, never for a client.
@@ -181,6 +192,16 @@ impl<'a> Facts<'a> {
             error: None,
             now,
         }
+    }
+}
+
+/// What all of them look at together.
+impl FromIterator<Reads> for Reads {
+    fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            data: sum.data || one.data,
+            users_count: sum.users_count || one.users_count,
+        })
     }
 }
 
@@ -229,8 +250,14 @@ impl Rule {
         }
         Ok(Self {
             text: text.into(),
+            reads: node.reads(),
             node,
         })
+    }
+
+    /// What it looks at: a fact that it does not may be left out.
+    pub const fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Whether the rule says yes.
@@ -261,8 +288,14 @@ impl Expression {
         let (node, _) = compile(text, known)?;
         Ok(Self {
             text: text.into(),
+            reads: node.reads(),
             node,
         })
+    }
+
+    /// What it looks at: a fact that it does not may be left out.
+    pub const fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// The value.

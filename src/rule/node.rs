@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::rule::Reads;
 use crate::rule::tree::{Arithmetic, Order};
 
 /// A step of an evaluation.
@@ -130,6 +131,16 @@ impl Node {
     /// Whether it is the literal null.
     pub(super) const fn is_null(&self) -> bool {
         matches!(self, Self::Constant(Value::Null))
+    }
+
+    /// What it looks at.
+    pub(super) fn reads(&self) -> Reads {
+        let own = Reads {
+            data: matches!(self, Self::Fact(Fact::Data)),
+            users_count: matches!(self, Self::Fact(Fact::UsersCount)),
+        };
+        let parts = self.parts().into_iter().map(Self::reads);
+        parts.chain([own]).collect()
     }
 
     /// The parts that it is computed of.

@@ -8,7 +8,7 @@ use crate::rule::evaluate::{MADE_BYTES_MAX, Run};
 use crate::rule::kind::Kind;
 use crate::rule::node::Node;
 use crate::rule::token::{Kind as TokenKind, Tokens};
-use crate::rule::{Facts, Failure, Known, Problem, compile};
+use crate::rule::{Facts, Failure, Known, Problem, Reads, compile};
 
 /// The longest template, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -87,6 +87,15 @@ impl Template {
             }
         }
         Ok(out)
+    }
+
+    /// What it looks at: a fact that it does not may be left out.
+    pub fn reads(&self) -> Reads {
+        let nodes = self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Value(node) => Some(node.reads()),
+        });
+        nodes.collect()
     }
 
     /// The text, where it is the same for all facts.

@@ -7,6 +7,7 @@ mod advice;
 mod cycle;
 mod document;
 mod inspect;
+mod tape;
 mod walk;
 mod words;
 
@@ -18,13 +19,15 @@ use serde_json::Value;
 
 use crate::diag::Code;
 use crate::diag::catalogue::schema as codes;
+use crate::schema::tape::OnTape;
+use crate::vocab::json::Tape;
 
 /// A compiled JSON Schema.
 #[derive(Debug)]
 pub struct Schema {
     value: Value,
     /// None: every value fits.
-    validator: Option<Validator>,
+    validator: Option<Validator<OnTape>>,
 }
 
 /// One way in which data does not fit.
@@ -88,7 +91,7 @@ impl Schema {
                 validator: None,
             });
         }
-        let built = jsonschema::options()
+        let built = jsonschema::options_for::<OnTape>()
             .with_base_uri(document::uri(base))
             .with_retriever(documents.retriever())
             .with_pattern_options(PatternOptions::regex())
@@ -130,14 +133,25 @@ impl Schema {
     /// # Errors
     /// The ways in which it does not fit, at most 16.
     pub fn check(&self, data: &Value) -> Result<(), Vec<Violation>> {
+        if self.accepts_all() {
+            return Ok(());
+        }
+        self.check_tape(&Tape::of(data))
+    }
+
+    /// Checks the data that was read onto `tape`.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_tape(&self, tape: &Tape) -> Result<(), Vec<Violation>> {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
-        if validator.is_valid(data) {
+        if validator.is_valid(tape.into()) {
             return Ok(());
         }
         let mut violations = Vec::new();
-        for error in validator.iter_errors(data) {
+        for error in validator.iter_errors(tape.into()) {
             words::violations(&error, &mut violations);
             if violations.len() >= VIOLATIONS_MAX {
                 violations.truncate(VIOLATIONS_MAX);

@@ -1,3 +1,5 @@
+mod differential;
+
 use serde_json::{Value, json};
 
 use crate::schema::{Documents, Schema, SchemaProblem, Violation, advise};

@@ -141,10 +141,30 @@ impl fmt::Display for Timestamp {
         };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        )
+        if year > 9999 {
+            return write!(
+                f,
+                "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+            );
+        }
+        // Digit by digit: it stands in every message that goes out, and the formatter's own way takes ten times as long.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, hour),
+            (14, minute),
+            (17, second),
+            (20, millis / 10),
+        ];
+        for (at, number) in parts {
+            text[at] += (number / 10) as u8;
+            text[at + 1] += (number % 10) as u8;
+        }
+        text[22] += (millis % 10) as u8;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -269,6 +289,8 @@ mod tests {
             (951_782_400_000, "2000-02-29T00:00:00.000Z"),
             (1_795_341_600_123, "2026-11-22T10:00:00.123Z"),
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_007, "10000-01-01T00:00:00.007Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::close::{CloseCode, REASON_BYTES_MAX};
 use super::frame::{CONTROL_BYTES_MAX, ControlPayload, Header, Masking, Opcode};
@@ -93,7 +93,9 @@ impl FrameWriter {
             Header::whole(Opcode::Text, self.payload_bytes() as u64, Masking::Plain).encode();
         let start = PLAIN_HEADER_BYTES_MAX - header.len();
         self.bytes[start..PLAIN_HEADER_BYTES_MAX].copy_from_slice(&header);
-        Bytes::from(self.bytes).slice(start..)
+        let mut bytes = Bytes::from(self.bytes);
+        bytes.advance(start);
+        bytes
     }
 }
 

@@ -1,0 +1,72 @@
+//! A message's data on its way: read once, onto a tape that the thread uses again for the next message.
+
+use std::cell::Cell;
+
+use serde_json::Value;
+
+use crate::plan::{Message, Route};
+use crate::rule::Reads;
+use crate::vocab::json::{JsonError, Tape};
+
+/// A tape that has grown beyond this is not kept.
+const TAPE_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static TAPE: Cell<Tape> = const { Cell::new(Tape::new()) };
+}
+
+/// Data that is JSON as it is taken here.
+pub(super) struct Data {
+    /// What validation looks at.
+    tape: Tape,
+    /// What rules and expressions look at, where any does.
+    value: Option<Value>,
+}
+
+impl Data {
+    /// Reads `text`, nested at most `depth_max` deep.
+    pub(super) fn read(text: &str, depth_max: usize, reads: Reads) -> Result<Self, JsonError> {
+        let mut data = Self {
+            tape: TAPE.take(),
+            value: None,
+        };
+        data.tape.read(text, depth_max)?;
+        data.value = reads.data.then(|| data.tape.root().value());
+        Ok(data)
+    }
+
+    pub(super) const fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    pub(super) const fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let tape = std::mem::take(&mut self.tape);
+        if tape.kept_bytes() <= TAPE_BYTES_MAX {
+            TAPE.set(tape);
+        }
+    }
+}
+
+/// What the rule and the expressions of a message type ask for.
+pub(super) fn reads(message: &Message) -> Reads {
+    let allow = message.allow.as_ref().map(|rule| rule.reads());
+    let to = match &message.to {
+        Route::User(expression) => Some(expression.reads()),
+        Route::OtherRoom(template) => Some(template.reads()),
+        _ => None,
+    };
+    let reply = message.reply.as_ref().filter(|reply| !reply.is_data());
+    let reply = reply.map(|expression| expression.reads());
+    let key = message
+        .conflate
+        .as_ref()
+        .and_then(|conflate| conflate.key.as_ref())
+        .map(|key| key.reads());
+    [allow, to, reply, key].into_iter().flatten().collect()
+}
