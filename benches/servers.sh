@@ -1,23 +1,29 @@
 # Sourced by the benchmarks: starts the servers on core 0 and the load on core 1, stops what it started by pid.
 # With two cores this is the only fair split; a server's threads then share one core, as an nginx worker does.
+# SERVER_CORES, LOAD_CORES and NGINX_WORKERS say otherwise.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 OUT=$ROOT/.cache/bench
 TRUNKLINE=${TRUNKLINE:-$ROOT/target/release/trunkline}
 NCHAN_MODULE=/usr/lib/nginx/modules/ngx_nchan_module.so
+SERVER_CORES=${SERVER_CORES:-0} LOAD_CORES=${LOAD_CORES:-1}
 TRUNKLINE_PORT=9100
 NCHAN_PORT=9101
 mkdir -p "$OUT"
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
-TRUNKLINE_PID= NGINX_PID= NCHAN_PID=
+TRUNKLINE_PID= NGINX_PID= NCHAN_PID= PEER_PIDS=
 
 stop_servers() {
     local pid
     for pid in $TRUNKLINE_PID $NGINX_PID; do
         kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
     done
-    TRUNKLINE_PID= NGINX_PID= NCHAN_PID=
+    # The others have nothing to put in order, and some take their time for it.
+    for pid in $PEER_PIDS; do
+        kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    done
+    TRUNKLINE_PID= NGINX_PID= NCHAN_PID= PEER_PIDS=
 }
 trap stop_servers EXIT
 
@@ -26,7 +32,7 @@ build_load() {
 }
 
 load() {
-    taskset -c 1 "$ROOT/benches/client/target/release/load" "$@"
+    taskset -c "$LOAD_CORES" "$ROOT/benches/client/target/release/load" "$@"
 }
 
 # Waits until something listens on the port, as long as the process lives.
@@ -44,18 +50,18 @@ listening() {
 
 start_trunkline() {
     [ -x "$TRUNKLINE" ] || { echo "$TRUNKLINE does not exist: run cargo build --release" >&2; return 1; }
-    PORT=$TRUNKLINE_PORT taskset -c 0 "$TRUNKLINE" serve "$ROOT/benches/channels.yaml" >"$OUT/trunkline.log" 2>&1 &
+    PORT=$TRUNKLINE_PORT taskset -c "$SERVER_CORES" "$TRUNKLINE" serve "$ROOT/benches/channels.yaml" >"$OUT/trunkline.log" 2>&1 &
     TRUNKLINE_PID=$!
     listening $TRUNKLINE_PORT "$TRUNKLINE_PID" "$OUT/trunkline.log"
 }
 
-# One worker; messages are kept in memory, so many of them that a subscriber never misses one.
+# One worker unless NGINX_WORKERS says otherwise; messages are kept in memory, so many of them that a subscriber never misses one.
 start_nchan() {
     [ -x /usr/sbin/nginx ] && [ -e $NCHAN_MODULE ] || { echo "nginx with Nchan is missing: tests/run.sh nchan installs it" >&2; return 1; }
     cat >"$OUT/nginx.conf" <<CONF
 load_module $NCHAN_MODULE;
 daemon off;
-worker_processes 1;
+worker_processes ${NGINX_WORKERS:-1};
 worker_rlimit_nofile 20000;
 pid $OUT/nginx.pid;
 error_log $OUT/nginx.log warn;
@@ -76,7 +82,7 @@ http {
   }
 }
 CONF
-    taskset -c 0 /usr/sbin/nginx -e "$OUT/nginx.log" -c "$OUT/nginx.conf" >>"$OUT/nginx.log" 2>&1 &
+    taskset -c "$SERVER_CORES" /usr/sbin/nginx -e "$OUT/nginx.log" -c "$OUT/nginx.conf" >>"$OUT/nginx.log" 2>&1 &
     NGINX_PID=$!
     listening $NCHAN_PORT "$NGINX_PID" "$OUT/nginx.log"
     NCHAN_PID=$(awk '{print $1}' "/proc/$NGINX_PID/task/$NGINX_PID/children")
