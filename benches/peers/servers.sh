@@ -4,59 +4,47 @@
 # What anyone in a room says, all in it hear, the speaker too; only sockudo's publishers stand outside (peers/sockudo/publish.mjs).
 
 FLOOR_PORT=9110 CANDIDATE_PORT=9116 WS_PORT=9111 SOCKETIO_PORT=9112 FASTAPI_PORT=9113 SOCKUDO_PORT=9114 SOCKUDO_PUBLISH_PORT=9115
-SERVER_PID=
 
 start() {
     case $1 in
     floor) start_floor batched ;;
     floor-single) start_floor single ;;
     candidate-*) start_candidate "${1#candidate-}" ;;
-    trunkline*) start_trunkline && SERVER_PID=$TRUNKLINE_PID ;;
-    nchan) start_nchan && SERVER_PID=$NGINX_PID ;;
-    ws) start_peer $WS_PORT node "$PEERS/ws/server.mjs" ;;
-    socketio) start_peer $SOCKETIO_PORT node "$PEERS/socketio/server.mjs" ;;
+    trunkline*) start_trunkline ;;
+    nchan) start_nchan ;;
+    ws) start_server $WS_PORT node "$PEERS/ws/server.mjs" ;;
+    socketio) start_server $SOCKETIO_PORT node "$PEERS/socketio/server.mjs" ;;
     fastapi) start_fastapi ;;
     sockudo) start_sockudo ;;
     *) echo "there is no server $1" >&2; return 1 ;;
     esac
 }
 
-# The server listens on the port that it finds in PORT.
-start_peer() {
-    local port=$1 log
-    shift
-    log=$OUT/$port.log
-    NODE_ENV=production PORT=$port taskset -c "$SERVER_CORES" "$@" >"$log" 2>&1 &
-    SERVER_PID=$!
-    PEER_PIDS+=" $SERVER_PID"
-    listening "$port" "$SERVER_PID" "$log"
-}
-
 start_floor() {
-    start_peer $FLOOR_PORT "$ROOT/benches/floor/target/release/floor" --listen 127.0.0.1:$FLOOR_PORT --delivery "$1"
+    start_server $FLOOR_PORT "$ROOT/benches/floor/target/release/floor" --listen 127.0.0.1:$FLOOR_PORT --delivery "$1"
 }
 
 start_candidate() {
-    start_peer $CANDIDATE_PORT "$ROOT/benches/candidates/target/release/candidates" \
+    start_server $CANDIDATE_PORT "$ROOT/benches/candidates/target/release/candidates" \
         --listen 127.0.0.1:$CANDIDATE_PORT --delivery "$1" --threads "${TOKIO_WORKER_THREADS:-1}"
 }
 
 # One process, as Node has one: uvloop, httptools and websockets are uvicorn's fastest.
 start_fastapi() {
-    start_peer $FASTAPI_PORT "$ROOT/.cache/peers/fastapi/bin/python" -m uvicorn --app-dir "$PEERS/fastapi" server:app \
+    start_server $FASTAPI_PORT "$ROOT/.cache/peers/fastapi/bin/python" -m uvicorn --app-dir "$PEERS/fastapi" server:app \
         --host 127.0.0.1 --port $FASTAPI_PORT --backlog 4096 --loop uvloop --http httptools --ws websockets \
         --ws-per-message-deflate false --log-level error --no-access-log
 }
 
 start_sockudo() {
-    start_peer $SOCKUDO_PORT "$ROOT/.cache/peers/sockudo/bin/sockudo" --config "$PEERS/sockudo/config.toml"
+    start_server $SOCKUDO_PORT "$ROOT/.cache/peers/sockudo/bin/sockudo" --config "$PEERS/sockudo/config.toml" || return
     PORT=$SOCKUDO_PUBLISH_PORT SOCKUDO_PORT=$SOCKUDO_PORT taskset -c "$LOAD_CORES" node "$PEERS/sockudo/publish.mjs" \
         >"$OUT/sockudo-publish.log" 2>&1 &
-    PEER_PIDS+=" $!"
+    STARTED+=" $!"
     listening $SOCKUDO_PUBLISH_PORT $! "$OUT/sockudo-publish.log"
 }
 
-# Fails where the server has no such thing.
+# Fails where the server has no such thing. {room} and {n} are the load's to fill in.
 speak() {
     local server=$1 what=$2
     SPEECH=(--raw)
