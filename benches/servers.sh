@@ -15,13 +15,15 @@ ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
 SERVER_PID= STARTED=
 
+# None of them has anything to put in order, and some would take their time for it. nginx's workers would outlive their master, and
+# keep the port until the kernel has closed what they had open.
 stop_servers() {
-    local pid
-    # None of them has anything to put in order, and some take their time for it.
-    for pid in $STARTED; do
-        # nginx's workers would outlive their master.
-        kill -9 $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
+    local pid pids=
+    for pid in $STARTED; do pids+=" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) $pid"; done
+    for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+    for pid in $STARTED; do wait "$pid" 2>/dev/null; done
+    for pid in $pids; do
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
     done
     SERVER_PID= STARTED=
 }

@@ -7,10 +7,12 @@ use floor::frame::{self, BINARY, CLOSE, PING, PONG, TEXT};
 use floor::handshake;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
 use crate::room::{Delivery, Rooms};
 
 const LISTENER: Token = Token(usize::MAX);
+const BACKLOG: i32 = 4096;
 /// A reader for which more waits is closed: its socket's buffer in the kernel is full as well.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -49,7 +51,7 @@ impl Crowd {
         payload_bytes: usize,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(address)?;
+        let mut listener = bind(address)?;
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
@@ -257,6 +259,18 @@ impl Crowd {
         }
         self.free.push(number);
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        None,
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 /// How much the socket took. An error shows again when the socket is read.
