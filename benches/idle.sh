@@ -1,36 +1,8 @@
 #!/usr/bin/env bash
-# Memory of idle connections in the server's user space: RssAnon before and after.
+# Memory of idle connections in the server's user space, in no room, in one, and in a room each: benches/peers.sh with these works.
 #
 #   benches/idle.sh [CONNECTIONS]                  15000; a process has 20000 descriptors
 #   SERVERS="nchan" benches/idle.sh
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
-
-CONNECTIONS=${1:-15000}
-SERVERS=${SERVERS:-"trunkline nchan"}
-RESULTS=$OUT/idle.jsonl
-
-build_load
-: >"$RESULTS"
-for server in $SERVERS; do
-    for spread in "one room each" "1 room" "no room"; do
-        case $spread in
-        "one room each") room='{connection}' path="/ws/$room" ;;
-        "1 room") room=everyone path=/ws/everyone ;;
-        "no room")
-            [ "$server" = trunkline ] || continue
-            path=/idle ;;
-        esac
-        case $server in
-        trunkline)
-            start_trunkline
-            target=(--address 127.0.0.1:$TRUNKLINE_PORT --pid "$TRUNKLINE_PID" --path "$path" --ready frame) ;;
-        nchan)
-            start_nchan
-            target=(--address 127.0.0.1:$NCHAN_PORT --pid "$NCHAN_PID" --path "/sub?id=$room") ;;
-        esac
-        load idle "${target[@]}" --connections "$CONNECTIONS" | record "$server" "$CONNECTIONS idle, $spread" "$RESULTS"
-        stop_servers
-    done
-done
-python3 "$ROOT/benches/summary.py" "$RESULTS"
+export SERVERS=${SERVERS:-"trunkline nchan"} WORKS=${WORKS:-"idle-none idle idle-rooms"} CONNECTIONS=${1:-15000}
+exec "$(dirname "${BASH_SOURCE[0]}")/peers.sh" "${PAIRS:-1}"

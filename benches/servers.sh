@@ -1,39 +1,54 @@
-# Sourced by the benchmarks: starts the servers on core 0 and the load on core 1, stops what it started by pid.
-# With two cores this is the only fair split; a server's threads then share one core, as an nginx worker does.
+# Sourced by the benchmarks: starts trunkline and nginx with Nchan, stops what was started by pid.
+#
+# The server has core 0, the load core 1: with two cores the only fair split. A server's threads then share one core, as an nginx
+# worker does. SERVER_CORES and LOAD_CORES say otherwise, NGINX_WORKERS how many workers there are.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 OUT=$ROOT/.cache/bench
-TRUNKLINE=${TRUNKLINE:-$ROOT/target/release/trunkline}
+TRUNKLINE=${TRUNKLINE:-$(realpath -m "${CARGO_TARGET_DIR:-$ROOT/target}")/release/trunkline}
 NCHAN_MODULE=/usr/lib/nginx/modules/ngx_nchan_module.so
+SERVER_CORES=${SERVER_CORES:-0} LOAD_CORES=${LOAD_CORES:-1}
 TRUNKLINE_PORT=9100
 NCHAN_PORT=9101
 mkdir -p "$OUT"
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
-TRUNKLINE_PID= NGINX_PID= NCHAN_PID=
+SERVER_PID= STARTED=
 
+# None of them has anything to put in order, and some would take their time for it. nginx's workers would outlive their master, and
+# keep the port until the kernel has closed what they had open.
 stop_servers() {
-    local pid
-    for pid in $TRUNKLINE_PID $NGINX_PID; do
-        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    local pid pids=
+    for pid in $STARTED; do pids+=" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) $pid"; done
+    for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+    for pid in $STARTED; do wait "$pid" 2>/dev/null; done
+    for pid in $pids; do
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
     done
-    TRUNKLINE_PID= NGINX_PID= NCHAN_PID=
+    SERVER_PID= STARTED=
 }
 trap stop_servers EXIT
 
-build_load() {
-    cargo build --quiet --release --manifest-path "$ROOT/benches/client/Cargo.toml"
+# PORT COMMAND…: the server reads PORT where it is not told otherwise. Returns when it listens; its process is SERVER_PID.
+start_server() {
+    local port=$1 log=$OUT/$1.log
+    shift
+    ! answers "$port" || { echo "something listens on port $port already" >&2; return 1; }
+    NODE_ENV=production PORT=$port taskset -c "$SERVER_CORES" "$@" >"$log" 2>&1 &
+    SERVER_PID=$!
+    STARTED+=" $SERVER_PID"
+    listening "$port" "$SERVER_PID" "$log"
 }
 
-load() {
-    taskset -c 1 "$ROOT/benches/client/target/release/load" "$@"
+answers() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
 # Waits until something listens on the port, as long as the process lives.
 listening() {
-    local port=$1 pid=$2 log=$3 tries
-    for tries in $(seq 200); do
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return
+    local port=$1 pid=$2 log=$3
+    for _ in $(seq 400); do
+        answers "$port" && return
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.05
     done
@@ -44,18 +59,15 @@ listening() {
 
 start_trunkline() {
     [ -x "$TRUNKLINE" ] || { echo "$TRUNKLINE does not exist: run cargo build --release" >&2; return 1; }
-    PORT=$TRUNKLINE_PORT taskset -c 0 "$TRUNKLINE" serve "$ROOT/benches/channels.yaml" >"$OUT/trunkline.log" 2>&1 &
-    TRUNKLINE_PID=$!
-    listening $TRUNKLINE_PORT "$TRUNKLINE_PID" "$OUT/trunkline.log"
+    start_server $TRUNKLINE_PORT "$TRUNKLINE" serve "$ROOT/benches/channels.yaml"
 }
 
-# One worker; messages are kept in memory, so many of them that a subscriber never misses one.
+# Messages are kept in memory, so many of them that a subscriber never misses one.
 start_nchan() {
-    [ -x /usr/sbin/nginx ] && [ -e $NCHAN_MODULE ] || { echo "nginx with Nchan is missing: tests/run.sh nchan installs it" >&2; return 1; }
     cat >"$OUT/nginx.conf" <<CONF
 load_module $NCHAN_MODULE;
 daemon off;
-worker_processes 1;
+worker_processes ${NGINX_WORKERS:-1};
 worker_rlimit_nofile 20000;
 pid $OUT/nginx.pid;
 error_log $OUT/nginx.log warn;
@@ -71,20 +83,9 @@ http {
   nchan_message_timeout 1m;
   server {
     listen 127.0.0.1:$NCHAN_PORT backlog=4096;
-    location = /sub { nchan_subscriber websocket; nchan_channel_id \$arg_id; nchan_subscriber_first_message newest; }
     location = /pubsub { nchan_pubsub websocket; nchan_channel_id \$arg_id; nchan_subscriber_first_message newest; }
   }
 }
 CONF
-    taskset -c 0 /usr/sbin/nginx -e "$OUT/nginx.log" -c "$OUT/nginx.conf" >>"$OUT/nginx.log" 2>&1 &
-    NGINX_PID=$!
-    listening $NCHAN_PORT "$NGINX_PID" "$OUT/nginx.log"
-    NCHAN_PID=$(awk '{print $1}' "/proc/$NGINX_PID/task/$NGINX_PID/children")
-}
-
-# Adds {"server": …, "mode": …} to a result and keeps it.
-record() {
-    local server=$1 mode=$2 file=$3 line
-    line=$(cat)
-    echo "{\"server\":\"$server\",\"mode\":\"$mode\",${line#\{}" | tee -a "$file"
+    start_server $NCHAN_PORT /usr/sbin/nginx -e "$OUT/nginx.log" -c "$OUT/nginx.conf"
 }

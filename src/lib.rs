@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod diag;
 pub mod engine;
+pub mod loadgen;
 pub mod plan;
 pub mod protocol;
 pub mod room;

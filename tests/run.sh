@@ -21,12 +21,22 @@ export TRUNKLINE=${TRUNKLINE:-$TARGET/release/trunkline}
 # Stages. Each ends with 0, with NOT_RUN after saying why, or with anything else after showing what failed.
 
 stage_format() {
-    cargo fmt --check && cargo fmt --check --manifest-path benches/client/Cargo.toml
+    cargo fmt --check || return
+    each_bench fmt --check
 }
 
 stage_lint() {
-    cargo clippy --locked --all-targets -- -D warnings &&
-        cargo clippy --locked --manifest-path benches/client/Cargo.toml --all-targets -- -D warnings
+    cargo clippy --locked --all-targets -- -D warnings || return
+    each_bench clippy --locked --all-targets -- -D warnings
+}
+
+# The programs of benches/ are crates of their own.
+each_bench() {
+    local command=$1 manifest
+    shift
+    for manifest in benches/*/Cargo.toml; do
+        cargo "$command" --manifest-path "$manifest" "$@" || return
+    done
 }
 
 stage_unit() {

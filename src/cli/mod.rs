@@ -3,6 +3,7 @@
 //! Standard output carries what was asked for (a token, an explanation, findings as JSON), standard error what is said about it.
 //! Every command ends with the same [`Exit`] codes.
 
+mod bench;
 mod check;
 mod completions;
 mod explain;
@@ -53,6 +54,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Token(token::Arguments),
+    Bench(bench::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -79,6 +81,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Token(arguments) => token::run(arguments),
+            Self::Bench(arguments) => bench::run(arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
         }

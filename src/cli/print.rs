@@ -20,6 +20,14 @@ pub(super) fn error(message: &str) {
     err(&format!("error: {message}"));
 }
 
+/// Says how far a command is, in one line that the next such line replaces, where somebody watches.
+pub(super) fn progress(line: &str) {
+    let mut target = std::io::stderr().lock();
+    if target.is_terminal() {
+        let _ = write!(target, "\r\x1b[2K{line}").and_then(|()| target.flush());
+    }
+}
+
 /// Whether standard error takes colours: on a terminal, unless `NO_COLOR` (<https://no-color.org>) or `TERM=dumb` says otherwise.
 pub(super) fn colours() -> Colours {
     let environment = ProcessEnvironment;
