@@ -10,12 +10,11 @@ CONNECTIONS=${1:-15000}
 SERVERS=${SERVERS:-"trunkline nchan"}
 RESULTS=$OUT/idle.jsonl
 
-build_load
 : >"$RESULTS"
 for server in $SERVERS; do
     for spread in "one room each" "1 room" "no room"; do
         case $spread in
-        "one room each") room='{connection}' path="/ws/$room" ;;
+        "one room each") room='{n}' path='/ws/{n}' ;;
         "1 room") room=everyone path=/ws/everyone ;;
         "no room")
             [ "$server" = trunkline ] || continue
@@ -24,10 +23,10 @@ for server in $SERVERS; do
         case $server in
         trunkline)
             start_trunkline
-            target=(--address 127.0.0.1:$TRUNKLINE_PORT --pid "$TRUNKLINE_PID" --path "$path" --ready frame) ;;
+            target=("ws://127.0.0.1:$TRUNKLINE_PORT$path" --pid "$TRUNKLINE_PID") ;;
         nchan)
             start_nchan
-            target=(--address 127.0.0.1:$NCHAN_PORT --pid "$NCHAN_PID" --path "/sub?id=$room") ;;
+            target=("ws://127.0.0.1:$NCHAN_PORT/sub?id=$room" --raw --pid "$NCHAN_PID") ;;
         esac
         load idle "${target[@]}" --connections "$CONNECTIONS" | record "$server" "$CONNECTIONS idle, $spread" "$RESULTS"
         stop_servers

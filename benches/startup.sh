@@ -9,10 +9,9 @@ RUNS=${1:-20}
 RESULTS=$OUT/startup.jsonl
 export JWT_SECRET=a-bench-secret-of-at-least-32-bytes!! API_KEY=a-bench-key-of-at-least-thirty-two-bytes
 
-build_load
 : >"$RESULTS"
 for config in examples/fastapi-parity/channels.yaml benches/channels.yaml; do
-    load startup --address 127.0.0.1:$TRUNKLINE_PORT --runs "$RUNS" -- taskset -c 0 "$TRUNKLINE" serve "$ROOT/$config" |
+    python3 "$ROOT/benches/startup.py" $TRUNKLINE_PORT "$RUNS" taskset -c 0 "$TRUNKLINE" serve "$ROOT/$config" |
         record trunkline "$config" "$RESULTS"
 done
 python3 "$ROOT/benches/summary.py" "$RESULTS"

@@ -141,14 +141,20 @@ impl<'o> Delivery<'o> {
         ticker: &mut Ticker<'_>,
     ) -> Result<(), BenchError> {
         let (mut sender, _metronome) = self.begin(span);
+        self.drain(&mut sender, stage, ticker)
+    }
+
+    /// Goes on until the sender is done and everyone has heard everything, or nothing comes any more.
+    pub(super) fn drain(
+        &mut self,
+        sender: &mut Sender,
+        stage: Stage,
+        ticker: &mut Ticker<'_>,
+    ) -> Result<(), BenchError> {
         self.last = Instant::now();
         loop {
-            self.turn(&mut sender, TURN)?;
-            for happening in std::mem::take(&mut self.happenings) {
-                if let Happening::Ended(number, ended) = happening {
-                    self.leave(number, ended)?;
-                }
-            }
+            self.turn(sender, TURN)?;
+            self.let_go()?;
             ticker.tick(stage, self.rooms.tally.deliveries);
             if sender.is_over(self.crowd.now()) && self.rooms.is_quiet() {
                 return Ok(());
@@ -158,6 +164,16 @@ impl<'o> Delivery<'o> {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes leave of those whose connections have ended.
+    pub(super) fn let_go(&mut self) -> Result<(), BenchError> {
+        for happening in std::mem::take(&mut self.happenings) {
+            if let Happening::Ended(number, ended) = happening {
+                self.leave(number, ended)?;
+            }
+        }
+        Ok(())
     }
 
     /// A sender for a span that begins now, and in an open loop what keeps its time.
@@ -233,7 +249,7 @@ impl<'o> Delivery<'o> {
         if number >= self.rooms.members() || self.rooms.part(number) == Part::Gone {
             return Ok(());
         }
-        self.rooms.leave(number, ended, number < self.rooms.len());
+        self.rooms.leave(number, ended);
         if (0..self.rooms.len()).any(|room| self.rooms.is_open(room as u32)) {
             return Ok(());
         }

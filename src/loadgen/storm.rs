@@ -100,8 +100,11 @@ pub(super) fn run(
     let back_after = storm.rage(&mut sender, &seats[busy..], ticker)?;
     storm.begin_phase();
     work(&mut storm.delivery, &mut sender, calm, ticker)?;
+    let (mut over, _) = storm.delivery.begin(Span::Messages(0));
+    storm.delivery.drain(&mut over, Stage::Delivering, ticker)?;
     let spent = gauge.end()?;
     storm.delivery.check_delivered()?;
+    storm.delivery.rooms.count_missing();
     Ok(storm.report(back_after, &spent))
 }
 
@@ -141,11 +144,7 @@ fn work(
     let begun = Instant::now();
     while begun.elapsed() < length {
         delivery.turn(sender, TURN)?;
-        for happening in std::mem::take(&mut delivery.happenings) {
-            if let Happening::Ended(number, ended) = happening {
-                delivery.leave(number, ended)?;
-            }
-        }
+        delivery.let_go()?;
         ticker.tick(Stage::Delivering, delivery.rooms.tally.deliveries);
     }
     Ok(())
