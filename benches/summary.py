@@ -30,7 +30,7 @@ for (mode, server), results in sorted(runs.items()):
     cells = []
     for column in present:
         values = [result[column] for result in results if column in result]
-        cells.append(f"{statistics.median(values):,g} ({min(values):,g}–{max(values):,g})" if values else "")
+        cells.append(f"{statistics.median(values):,.10g} ({min(values):,.10g}–{max(values):,.10g})" if values else "")
     wrong = sum(result.get(fault, 0) for result in results for fault in FAULTS)
     wrong_in_all += wrong
     print(f"| {mode} | {server} | {len(results)} | " + " | ".join(cells) + f" | {wrong} |")

@@ -38,6 +38,8 @@ pub(super) struct Delivery<'o> {
     last: Instant,
     /// Whether messages were still under way when the run gave up on them.
     gave_up: bool,
+    /// Messages that were due and could not be sent.
+    unsent: u64,
 }
 
 /// Measures `fanout`, `rooms` or `echo`.
@@ -119,6 +121,7 @@ impl<'o> Delivery<'o> {
             happenings: Vec::new(),
             last: Instant::now(),
             gave_up: false,
+            unsent: 0,
         })
     }
 
@@ -156,14 +159,19 @@ impl<'o> Delivery<'o> {
             self.turn(sender, TURN)?;
             self.let_go()?;
             ticker.tick(stage, self.rooms.tally.deliveries);
-            if sender.is_over(self.crowd.now()) && self.rooms.is_quiet() {
-                return Ok(());
+            let is_quiet = || self.rooms.is_quiet();
+            if sender.is_over(self.crowd.now()) && is_quiet() {
+                break;
             }
-            if self.last.elapsed() > self.patience() && !self.rooms.is_quiet() {
+            // A closed loop always waits for something, an open one perhaps only for its next moment.
+            let waits = matches!(self.order.pace, Pace::Window(_)) || !is_quiet();
+            if self.last.elapsed() > self.patience() && waits {
                 self.gave_up = true;
-                return Ok(());
+                break;
             }
         }
+        self.unsent = sender.unsent();
+        Ok(())
     }
 
     /// Takes leave of those whose connections have ended.
@@ -219,6 +227,7 @@ impl<'o> Delivery<'o> {
                 return Ok(());
             };
             if !self.rooms.is_open(due.room) {
+                sender.skip(due);
                 continue;
             }
             let number = self.rooms.next_number(due.room);
@@ -340,6 +349,12 @@ impl<'o> Delivery<'o> {
             report.warn(format!(
                 "nothing came for {} s while messages were under way: the run ended there",
                 self.patience().as_secs()
+            ));
+        }
+        if self.unsent > 0 {
+            report.warn(format!(
+                "{} messages were due and could not be sent: the server took them too slowly, or the client was too slow",
+                self.unsent
             ));
         }
         if let Some(refusal) = &self.rooms.refusal {
