@@ -20,6 +20,7 @@ messages:
 rooms: {"room:{id}": {may_join: "true", messages: [message]}}
 endpoints:
   /ws/{id}: {auth: guest, auto_join: ["room:{path.id}"]}
+  /join: {auth: guest, rooms: ["room:{id}"]}
   /raw/{id}: {auth: guest, protocol: raw, raw: {to: room}, auto_join: ["room:{path.id}"]}
 "#;
 
@@ -152,6 +153,17 @@ async fn every_delivery_is_counted_in_every_shape() {
 }
 
 #[tokio::test]
+async fn other_protocols_are_options() {
+    let server = Server::start(ROOMS);
+    // trunkline's own JSON, as if it were a stranger's: a frame joins the room, another says that it is done.
+    let options = r#"--raw --hello {"type":"join","room":"room:{room}"} --ready "joined"
+        --message {"type":"message","data":{"text":"{}"}} --header X-A:b --token t
+        --rooms 3 --members 4 --messages 30 --warmup 50ms"#;
+    let ran = bench("rooms", server.address(), "/join", options).await;
+    ran.check(sound(30, 120), 0);
+}
+
+#[tokio::test]
 async fn readers_that_stall_are_counted_apart() {
     let server = Server::start(ROOMS);
     // More than the kernel and the queue hold for one of them.
@@ -207,7 +219,9 @@ async fn what_cannot_be_measured_says_why() {
         "--connections 2 --messages 8 --warmup 0s",
     )
     .await;
-    ran.check(json!({"lost": 0, "strays": 8}), 1);
+    ran.check(json!({"lost": 0}), 1);
+    // The last of them may still be on their way when the run is over.
+    assert!(ran.number("strays") > 0);
 }
 
 #[tokio::test]
