@@ -18,7 +18,7 @@ Examples:
   trunkline bench echo ws://127.0.0.1:9001/ --raw --connections 100 --size 128
   trunkline bench idle ws://127.0.0.1:8000/ws/{room} --connections 10000 --pid 4711
 
-`{room}` and `{n}` stand for the numbers of the room and of the connection.
+In URL and frames `{room}` stands for the number of the room, an `n` in braces for that of the connection.
 Each connection takes a descriptor: see `ulimit -n`. docs/cli.md explains every figure.
 
 Exit codes:
