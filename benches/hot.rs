@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 use trunkline::config::{MemoryFiles, read};
 use trunkline::engine::{Arrival, Attached, Engine, Link, RequestFacts};
@@ -22,7 +22,8 @@ use trunkline::protocol::{Object, decode};
 use trunkline::rule::{Facts, Known, Rule};
 use trunkline::schema::{Documents, Schema};
 use trunkline::server::Running;
-use trunkline::vocab::{Identity, SystemClock, Timestamp, User, UserId, json as strict};
+use trunkline::vocab::json::{self as strict, Tape};
+use trunkline::vocab::{Identity, SystemClock, Timestamp, User, UserId};
 
 const CONFIG: &str = r#"
 version: 1
@@ -94,8 +95,9 @@ fn decoding(criterion: &mut Criterion) {
     group.bench_function("its data, built", |bencher| {
         bencher.iter(|| strict::parse(black_box(&data), 32).expect("it is JSON"));
     });
-    group.bench_function("its data, only checked", |bencher| {
-        bencher.iter(|| strict::check(black_box(&data), 32).expect("it is JSON"));
+    group.bench_function("its data, onto a tape", |bencher| {
+        let mut tape = Tape::default();
+        bencher.iter(|| tape.read(black_box(&data), 32).expect("it is JSON"));
     });
     group.finish();
 }
@@ -109,9 +111,9 @@ fn validating(criterion: &mut Criterion) {
     });
     let schema =
         Schema::compile(declared, "channels.yaml", &Documents::default()).expect("it is a schema");
-    let data: Value = json!({ "text": TEXT });
+    let data = Tape::of(&json!({ "text": TEXT }));
     criterion.bench_function("validate/what fits", |bencher| {
-        bencher.iter(|| schema.check(black_box(&data)).is_ok());
+        bencher.iter(|| schema.check_tape(black_box(&data)).is_ok());
     });
     let wrong = json!({"text": 7, "more": true});
     criterion.bench_function("validate/what does not", |bencher| {
