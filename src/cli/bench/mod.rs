@@ -7,7 +7,7 @@ use clap::Subcommand;
 use crate::cli::bench::options::Options;
 use crate::cli::{Exit, print};
 use crate::loadgen::{BenchError, Profile, Progress, Report, Stage, Verdict, run as load};
-use crate::vocab::{format_duration, parse_duration};
+use crate::vocab::parse_duration;
 
 use std::time::Duration;
 
@@ -133,8 +133,7 @@ fn line(progress: Progress) -> String {
         count,
         elapsed,
     } = progress;
-    let seconds = Duration::from_secs(elapsed.as_secs());
-    let elapsed = format_duration(seconds);
+    let elapsed = format!("{} s", elapsed.as_secs());
     match stage {
         Stage::Connecting => format!("{elapsed}: {count} connections are ready"),
         Stage::WarmingUp => format!("{elapsed}: warming up, {count} deliveries"),
