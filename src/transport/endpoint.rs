@@ -13,9 +13,12 @@ use crate::auth::ConnectionFacts;
 use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
 use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
+use crate::protocol::websocket::Decoder;
 use crate::protocol::{ClientFrame, CloseCode, decode};
 use crate::telemetry::HandshakeOutcome;
-use crate::transport::upgrade::{UpgradeRequest, Upgraded, Upgrading, offered_subprotocols};
+use crate::transport::upgrade::{
+    Agreement, UpgradeRequest, Upgraded, Upgrading, offered_deflation, offered_subprotocols,
+};
 use crate::transport::{Served, arrival, socket};
 use crate::vocab::{Identity, Monotonic, Parameters};
 
@@ -47,6 +50,12 @@ struct Pending {
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
 }
 
+/// The message that has to say who it is.
+struct FirstMessage {
+    mode: Arc<AuthMode>,
+    deadline: Monotonic,
+}
+
 #[async_trait]
 impl Handler for EndpointHandler {
     async fn handle(
@@ -74,6 +83,12 @@ impl Handler for EndpointHandler {
         let subprotocol = offered_subprotocols(request)
             .any(|offered| offered == crate::auth::SUBPROTOCOL)
             .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
+        let compression = self.endpoint.compression.as_ref();
+        let deflation = compression.and_then(|_| offered_deflation(request));
+        let agreement = Agreement {
+            subprotocol,
+            deflation,
+        };
         let knock = arrival::client_ip(request, &self.served.engine.plan().server.trusted_proxies)
             .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))
             .and_then(|ip| Ok((ip, self.served.engine.knock(ip)?)));
@@ -89,9 +104,9 @@ impl Handler for EndpointHandler {
         match self.judge(request, path, ip, ticket) {
             Verdict::Admitted(admission) => {
                 self.count(HandshakeOutcome::Accepted);
-                let upgrading = upgrade.accept(response, subprotocol);
+                let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| async move {
-                    let decoder = socket::decoder(&endpoint.limits);
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
                     let Upgraded {
                         stream,
                         already_read,
@@ -105,15 +120,17 @@ impl Handler for EndpointHandler {
                 mode,
                 deadline,
             } => {
-                let upgrading = upgrade.accept(response, subprotocol);
+                let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| {
-                    await_first_message(served, endpoint, upgraded, ticket, pending, mode, deadline)
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
+                    let first = FirstMessage { mode, deadline };
+                    await_first_message(served, endpoint, upgraded, decoder, ticket, pending, first)
                 });
             }
             Verdict::Refused(refusal, ticket) => {
                 self.count(refusal.outcome);
                 if self.endpoint.reject == RejectStyle::Close {
-                    let upgrading = upgrade.accept(response, subprotocol);
+                    let upgrading = upgrade.accept(response, agreement);
                     self.spawn(upgrading, move |_, endpoint, upgraded| async move {
                         let _counted = ticket;
                         let (code, reason) = (refusal.close, &*refusal.message);
@@ -250,18 +267,17 @@ async fn await_first_message(
     served: Served,
     endpoint: Arc<Endpoint>,
     upgraded: Upgraded,
+    mut decoder: Decoder,
     ticket: Ticket,
     pending: Pending,
-    mode: Arc<AuthMode>,
-    deadline: Monotonic,
+    awaited: FirstMessage,
 ) {
     let metrics = served.engine.metrics().clone();
     let Upgraded {
         stream,
         already_read,
     } = upgraded;
-    let mut decoder = socket::decoder(&endpoint.limits);
-    let wait = deadline.since(served.engine.clock().monotonic());
+    let wait = awaited.deadline.since(served.engine.clock().monotonic());
     let first = socket::first_message(&stream, &mut decoder, already_read.to_vec());
     let (text, rest) = match tokio::time::timeout(wait, first).await {
         Ok(Ok(first)) => first,
@@ -281,7 +297,7 @@ async fn await_first_message(
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
-        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&mode, &token),
+        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&awaited.mode, &token),
         _ => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
