@@ -80,15 +80,8 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        let subprotocol = offered_subprotocols(request)
-            .any(|offered| offered == crate::auth::SUBPROTOCOL)
-            .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
-        let compression = self.endpoint.compression.as_ref();
-        let deflation = compression.and_then(|_| offered_deflation(request));
-        let agreement = Agreement {
-            subprotocol,
-            deflation,
-        };
+        let agreement = self.agreement(request);
+        let deflation = agreement.deflation;
         let knock = arrival::client_ip(request, &self.served.engine.plan().server.trusted_proxies)
             .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))
             .and_then(|ip| Ok((ip, self.served.engine.knock(ip)?)));
@@ -147,6 +140,18 @@ impl Handler for EndpointHandler {
 impl EndpointHandler {
     fn count(&self, outcome: HandshakeOutcome) {
         self.served.engine.metrics().handshake(outcome);
+    }
+
+    /// What of the client's offers is taken here.
+    fn agreement(&self, request: &Request) -> Agreement {
+        let subprotocol = offered_subprotocols(request)
+            .any(|offered| offered == crate::auth::SUBPROTOCOL)
+            .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
+        let compression = self.endpoint.compression.as_ref();
+        Agreement {
+            subprotocol,
+            deflation: compression.and_then(|_| offered_deflation(request)),
+        }
     }
 
     fn judge(

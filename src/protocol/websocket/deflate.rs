@@ -7,8 +7,9 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::frame::{Fragment, Header, Masking, Opcode, Reserved};
 
-/// Longer messages leave as they are: compressing one would hold its thread for more than some milliseconds.
-pub const DEFLATED_MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longer messages leave as they are: compressing one would hold its thread for milliseconds, and a hundred newcomers with a long history
+/// may come at once.
+pub const DEFLATED_MESSAGE_BYTES_MAX: usize = 256 << 10;
 
 /// Three times as fast as the usual 6, for JSON that comes out a seventh longer.
 const LEVEL: u32 = 2;

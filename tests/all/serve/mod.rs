@@ -5,6 +5,7 @@
 mod admission;
 mod auth;
 mod client;
+mod compression;
 mod drain;
 mod edge;
 mod errors;
