@@ -17,6 +17,7 @@ use crate::engine::render;
 use crate::engine::tally::Tally;
 use crate::engine::timer::TimerKey;
 use crate::plan::{Endpoint, Protocol};
+use crate::protocol::websocket::Deflation;
 use crate::protocol::{CloseCode, Frame, FrameKind, Reject};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::Metrics;
@@ -38,6 +39,8 @@ pub struct Connection {
     pub(super) request: Box<RequestFacts>,
     /// Where from.
     pub ip: IpAddr,
+    /// Whether messages go to it compressed.
+    pub(super) deflation: Option<Deflation>,
     opened: Monotonic,
     last_heard: AtomicU64,
     asked: AtomicBool,
@@ -80,6 +83,7 @@ pub(super) struct Parts {
     pub(super) user: Arc<User>,
     pub(super) request: Box<RequestFacts>,
     pub(super) ip: IpAddr,
+    pub(super) deflation: Option<Deflation>,
     pub(super) opened: Monotonic,
     pub(super) link: Arc<dyn Link>,
     pub(super) metrics: Arc<Metrics>,
@@ -95,6 +99,7 @@ impl Connection {
             user: parts.user,
             request: parts.request,
             ip: parts.ip,
+            deflation: parts.deflation,
             opened: parts.opened,
             last_heard: AtomicU64::new(parts.opened.as_millis()),
             asked: AtomicBool::new(false),
@@ -138,17 +143,17 @@ impl Connection {
         match &self.endpoint.protocol {
             Protocol::Json | Protocol::EveryFrame(_) => {
                 if frame.kind() == FrameKind::Json {
-                    self.send_as_is(frame.bytes());
+                    self.send_as_is(&self.packed(frame.bytes().clone()));
                 }
             }
             Protocol::Text(text) => {
                 if let Some(rendered) = render::render(text, frame) {
-                    self.send_as_is(rendered.bytes());
+                    self.send_as_is(&self.packed(rendered.bytes().clone()));
                 }
             }
             Protocol::Raw(_) => {
                 if frame.kind() == FrameKind::Raw {
-                    self.send_as_is(frame.bytes());
+                    self.send_as_is(&self.packed(frame.bytes().clone()));
                 }
             }
         }
@@ -244,7 +249,7 @@ impl Connection {
     pub(super) fn open_with(&self, first: Option<&Frame>) {
         let written = self.with_outbox_alone(|outbox| {
             outbox.open(
-                first.map(|frame| frame.bytes().clone()),
+                first.map(|frame| self.packed(frame.bytes().clone())),
                 &*self.link,
                 self.bounds(),
             )

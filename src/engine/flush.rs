@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::engine::connection::Connection;
+use crate::engine::deflate::Deflated;
 use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Hall, render};
@@ -41,12 +42,13 @@ async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
         readers.append(&mut batch.entering);
         see_out(&batch.leaving, &mut readers);
         let shared = Shared::new(&batch);
+        let mut rendered = Rendered::default();
         let mut start = 0;
         while start < readers.len() {
             let end = readers.len().min(start + READERS_PER_TURN);
             let some = &mut readers[start..end];
             // A panic is our fault; the room and its other readers must not pay for it.
-            let write = AssertUnwindSafe(|| shared.write(&engine, &hall, some));
+            let write = AssertUnwindSafe(|| shared.write(&engine, &hall, some, &mut rendered));
             if catch_unwind(write).is_err() {
                 engine.metrics.panics.inc();
                 tracing::error!(room = %hall.name, "a panic while frames were written");
@@ -102,25 +104,31 @@ impl<'b> Shared<'b> {
     }
 
     /// Writes each reader's share.
-    fn write(&self, engine: &Engine, hall: &Arc<Hall>, readers: &mut [Reader]) {
+    fn write(
+        &self,
+        engine: &Engine,
+        hall: &Arc<Hall>,
+        readers: &mut [Reader],
+        rendered: &mut Rendered,
+    ) {
         let mut tally = Tally::default();
-        let mut rendered = Rendered::default();
         let says = &self.batch.says;
         for reader in readers {
             let range = reader.share(says.len());
             let connection = &reader.connection;
             let answers = self.batch.answers.get(&connection.serial);
-            let speaks_json = matches!(
-                connection.endpoint.protocol,
-                Protocol::Json | Protocol::EveryFrame(_)
-            );
+            let takes_as_is = connection.deflation.is_none()
+                && matches!(
+                    connection.endpoint.protocol,
+                    Protocol::Json | Protocol::EveryFrame(_)
+                );
             let opening = reader
                 .passage
                 .as_mut()
                 .map(|passage| std::mem::take(&mut passage.opening))
                 .unwrap_or_default();
             let has_opening = !opening.is_empty();
-            if self.is_plain && speaks_json && !has_opening && answers.is_none() {
+            if self.is_plain && takes_as_is && !has_opening && answers.is_none() {
                 if !range.is_empty() {
                     let (frames, slices) =
                         (&self.frames[range.clone()], &self.slices[range.clone()]);
@@ -133,7 +141,7 @@ impl<'b> Shared<'b> {
                     &opening,
                     range.clone(),
                     answers,
-                    &mut rendered,
+                    rendered,
                     &mut tally,
                 );
             }
@@ -156,7 +164,8 @@ impl<'b> Shared<'b> {
         let says = &self.batch.says;
         let mut frames: Vec<Bytes> =
             Vec::with_capacity(opening.len() + range.len() + answers.len());
-        frames.extend(opening.iter().filter_map(|frame| form(connection, frame)));
+        let own = |frame| Some(connection.packed(form(connection, frame)?));
+        frames.extend(opening.iter().filter_map(own));
         if !frames.is_empty() {
             connection.expect_replay(frames.iter().map(Bytes::len).sum(), frames.len());
         }
@@ -164,14 +173,14 @@ impl<'b> Shared<'b> {
         let mut answers = answers.iter().filter(here).peekable();
         for index in range.clone() {
             while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
-                frames.extend(form(connection, &answer.frame));
+                frames.extend(own(&answer.frame));
             }
             let say = &says[index];
             if say.audience.includes(connection) {
                 frames.extend(rendered.get(index, connection, &say.frame));
             }
         }
-        frames.extend(answers.filter_map(|answer| form(connection, &answer.frame)));
+        frames.extend(answers.filter_map(|answer| own(&answer.frame)));
         let frames: Vec<&Bytes> = frames.iter().collect();
         let slices: Vec<IoSlice<'_>> = frames.iter().map(|bytes| IoSlice::new(bytes)).collect();
         if !frames.is_empty() {
@@ -225,25 +234,28 @@ fn form(connection: &Connection, frame: &Frame) -> Option<Bytes> {
     (frame.kind() == kind).then(|| frame.bytes().clone())
 }
 
-/// Texts rendered once for each frame and endpoint.
+/// Texts rendered once for each frame and endpoint, and frames compressed once; what is not text is the same on every endpoint.
 #[derive(Default)]
-struct Rendered(Vec<(usize, usize, Option<Bytes>)>);
+struct Rendered {
+    texts: HashMap<(usize, usize), Option<Bytes>>,
+    deflated: Deflated<(usize, Option<usize>)>,
+}
 
 impl Rendered {
     fn get(&mut self, index: usize, connection: &Connection, frame: &Frame) -> Option<Bytes> {
         let Protocol::Text(_) = connection.endpoint.protocol else {
-            return form(connection, frame);
+            let bytes = form(connection, frame)?;
+            return Some(self.deflated.packed((index, None), connection, bytes));
         };
         let endpoint = connection.endpoint.index;
-        if let Some((_, _, bytes)) = self
-            .0
-            .iter()
-            .find(|(i, e, _)| (*i, *e) == (index, endpoint))
-        {
-            return bytes.clone();
-        }
-        let bytes = form(connection, frame);
-        self.0.push((index, endpoint, bytes.clone()));
-        bytes
+        let text = self
+            .texts
+            .entry((index, endpoint))
+            .or_insert_with(|| form(connection, frame));
+        let bytes = text.clone()?;
+        Some(
+            self.deflated
+                .packed((index, Some(endpoint)), connection, bytes),
+        )
     }
 }

@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod closing;
 mod connection;
+mod deflate;
 mod dispatch;
 mod feed;
 mod flush;

@@ -13,7 +13,7 @@ use crate::auth::ConnectionFacts;
 use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
 use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
-use crate::protocol::websocket::Decoder;
+use crate::protocol::websocket::{Decoder, Deflation};
 use crate::protocol::{ClientFrame, CloseCode, decode};
 use crate::telemetry::HandshakeOutcome;
 use crate::transport::upgrade::{
@@ -47,6 +47,7 @@ enum Verdict {
 struct Pending {
     request: RequestFacts,
     ip: IpAddr,
+    deflation: Option<Deflation>,
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
 }
 
@@ -94,7 +95,7 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        match self.judge(request, path, ip, ticket) {
+        match self.judge(request, path, ip, deflation, ticket) {
             Verdict::Admitted(admission) => {
                 self.count(HandshakeOutcome::Accepted);
                 let upgrading = upgrade.accept(response, agreement);
@@ -159,9 +160,10 @@ impl EndpointHandler {
         request: &mut Request,
         path: Parameters,
         ip: IpAddr,
+        deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        match self.try_judge(request, path, ip, ticket.clone()) {
+        match self.try_judge(request, path, ip, deflation, ticket.clone()) {
             Ok(verdict) => verdict,
             Err(refusal) => Verdict::Refused(refusal, ticket),
         }
@@ -172,6 +174,7 @@ impl EndpointHandler {
         request: &mut Request,
         path: Parameters,
         ip: IpAddr,
+        deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Result<Verdict, Refusal> {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
@@ -221,6 +224,7 @@ impl EndpointHandler {
                 path,
             },
             ip,
+            deflation,
             since,
         };
         match outcome {
@@ -262,6 +266,7 @@ impl Pending {
             endpoint,
             request: self.request,
             ip: self.ip,
+            deflation: self.deflation,
             identity,
             since: self.since,
         }

@@ -60,6 +60,7 @@ async def test_what_is_sent_comes_back(server, parameters):
 
 
 async def test_a_room_with_and_without(server):
+    before = server.metric("trunkline_compressed_frames_total")
     path, plain_path = "/json/mixed", "/plain/mixed"
     async with connected(server, path, **offer()) as ann, connected(server, path) as ben, connected(server, plain_path, **offer()) as cat:
         assert [compresses(client.socket) for client in (ann, ben, cat)] == [True, False, False]
@@ -68,6 +69,7 @@ async def test_a_room_with_and_without(server):
                 await author.send("line", data)
                 for reader in (ann, ben, cat):
                     await reader.expect("line", data=data)
+    assert server.metric("trunkline_compressed_frames_total") >= before + 3
 
 
 async def test_nothing_is_agreed_to_where_the_file_does_not_say_so(server):

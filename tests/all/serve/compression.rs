@@ -234,3 +234,89 @@ async fn what_is_wrong_with_it_closes_the_connection() {
         assert_eq!(client.next().await, Came::Closed(code), "{path} {shown}");
     }
 }
+
+#[tokio::test]
+async fn what_gains_by_it_leaves_compressed() {
+    let server = Server::start(YAML);
+    let mut ann = Raw::connect(&server, "/raw", Some(OFFER)).await;
+    let mut ben = Raw::connect(
+        &server,
+        "/raw",
+        Some("permessage-deflate; server_max_window_bits=8"),
+    )
+    .await;
+    // Each byte once: nothing to shorten.
+    let noise: Vec<u8> = (0..=255).collect();
+    let (short, small, large) = (vec![b'a'; 9], vec![b'a'; 256], vec![b'a'; 257]);
+    let echo = whole(Opcode::Binary, Reserved::NONE);
+    let table = [
+        (
+            &short,
+            Came::Plain(short.clone()),
+            Came::Plain(short.clone()),
+        ),
+        (
+            &noise,
+            Came::Plain(noise.clone()),
+            Came::Plain(noise.clone()),
+        ),
+        (
+            &small,
+            Came::Compressed(small.clone()),
+            Came::Compressed(small.clone()),
+        ),
+        // Longer than the window that was asked for.
+        (
+            &large,
+            Came::Compressed(large.clone()),
+            Came::Plain(large.clone()),
+        ),
+    ];
+    for (payload, to_ann, to_ben) in table {
+        ann.send(echo, payload).await;
+        assert_eq!(ann.next().await, to_ann);
+        ben.send(echo, payload).await;
+        assert_eq!(ben.next().await, to_ben);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_compressed_once_for_all_its_readers() {
+    let server = Server::start(YAML);
+    let mut readers = Vec::new();
+    for (path, offer, compressed) in [
+        ("/ws", Some(OFFER), true),
+        ("/ws", Some(OFFER), true),
+        ("/ws", None, false),
+        ("/plain", Some(OFFER), false),
+        ("/text", Some(OFFER), true),
+        ("/text", Some(OFFER), true),
+    ] {
+        let mut client = Raw::connect(&server, path, offer).await;
+        if path != "/text" {
+            client.expect(json!({"type": "welcome"})).await;
+        }
+        readers.push((path, client, compressed));
+    }
+    let before = server.metric("trunkline_compressed_frames_total").await;
+    let data = "over and ".repeat(40);
+    readers[0].1.send(PLAIN, &line(&data)).await;
+    for (path, client, compressed) in &mut readers {
+        if *path == "/text" {
+            let text = data.repeat(2).into_bytes();
+            assert_eq!(client.next().await, Came::Compressed(text));
+        } else {
+            let came = client.expect(json!({"type": "line", "data": data})).await;
+            assert_eq!(came, *compressed, "{path}");
+        }
+    }
+    // Once as JSON, once as text.
+    let after = server.metric("trunkline_compressed_frames_total").await;
+    assert_eq!(after - before, 2.0);
+    let bytes = |which| server.metric(which);
+    let (before, after) = (
+        bytes("trunkline_compressed_bytes_before_total").await,
+        bytes("trunkline_compressed_bytes_after_total").await,
+    );
+    assert!(after > 0.0 && after < before / 2.0, "{after} of {before}");
+}
