@@ -3,6 +3,7 @@
 #
 #   tests/autobahn/run.sh                every section, of 12 and 13 (compression) the first family each
 #   tests/autobahn/run.sh compression    all families of sections 12 and 13, which takes longer than everything else
+#   tests/autobahn/run.sh compression 1 2 11    of each of these families the cases of these numbers
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source tests/install.sh
