@@ -108,9 +108,10 @@ def page(cases: dict) -> str:
 
 def families(cases: dict, numbers: list[str]) -> str:
     rows = counted(cases, 2)
+    some = f"The cases {', '.join(numbers)} of all families" if numbers else "All families"
     lines = [
         COMPRESSION, "",
-        f"All families of sections 12 and 13, last run on {datetime.date.today().isoformat()}:", "",
+        f"{some} of sections 12 and 13, last run on {datetime.date.today().isoformat()}:", "",
         " ".join(["    tests/autobahn/run.sh compression", *numbers]), "",
         "| family | cases | OK | non-strict | informational | failed |", "|---|---:|---:|---:|---:|---:|",
     ]
