@@ -208,6 +208,7 @@ impl World {
                 ..RequestFacts::default()
             },
             ip,
+            deflation: None,
             identity: Identity {
                 user: Arc::new(user(self.connections.len())),
                 expires_at: None,

@@ -47,10 +47,10 @@ stage_build() {
     cargo build --locked --release && ls -l "$TRUNKLINE"
 }
 
-stage_python() { pytest test_parity.py; }
+stage_python() { pytest test_parity.py test_compression.py; }
 stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }
-stage_node() { node_test parity.test.mjs; }
+stage_node() { node_test parity.test.mjs compression.test.mjs; }
 stage_browser() { install_chromium && node_test browser.mjs; }
 
 stage_conformance() {

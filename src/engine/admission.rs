@@ -14,6 +14,7 @@ use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
 use crate::plan::{Endpoint, OnTooMany, RateKey};
 use crate::protocol::CloseCode;
+use crate::protocol::websocket::Deflation;
 use crate::rule::{ConnectionFacts, Facts};
 use crate::vocab::{Identity, Position, RoomName, UserId};
 
@@ -25,6 +26,8 @@ pub struct Arrival {
     pub request: RequestFacts,
     /// The address.
     pub ip: IpAddr,
+    /// Whether messages go to it compressed.
+    pub deflation: Option<Deflation>,
     /// Who.
     pub identity: Identity,
     /// Positions to resume automatic rooms from.
@@ -170,6 +173,7 @@ impl Engine {
             endpoint,
             request,
             ip,
+            deflation,
             identity,
             since,
         } = arrival;
@@ -181,6 +185,7 @@ impl Engine {
             user: identity.user,
             request,
             ip,
+            deflation,
             opened: self.clock.monotonic(),
             expires_at: identity.expires_at,
             link,

@@ -18,6 +18,7 @@ use crate::engine::tally::Tally;
 use crate::engine::timer::TimerKey;
 use crate::engine::waiting::{Bounds, Keep, Parcel};
 use crate::plan::Endpoint;
+use crate::protocol::websocket::Deflation;
 use crate::protocol::{CloseCode, Frame, Reject};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::vocab::{ConnectionId, Monotonic, Parameters, Seq, Timestamp, User};
@@ -38,6 +39,8 @@ pub struct Connection {
     brought: Option<Box<Brought>>,
     /// Where from.
     pub ip: IpAddr,
+    /// Whether messages go to it compressed.
+    pub(super) deflation: Option<Deflation>,
     opened: Monotonic,
     last_heard: AtomicU64,
     asked: AtomicBool,
@@ -91,6 +94,7 @@ pub(super) struct Parts {
     pub(super) request: RequestFacts,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) ip: IpAddr,
+    pub(super) deflation: Option<Deflation>,
     pub(super) opened: Monotonic,
     pub(super) link: Arc<dyn Link>,
     pub(super) outlet: Arc<Outlet>,
@@ -114,6 +118,7 @@ impl Connection {
             user: parts.user,
             brought,
             ip: parts.ip,
+            deflation: parts.deflation,
             opened: parts.opened,
             last_heard: AtomicU64::new(parts.opened.as_millis()),
             asked: AtomicBool::new(false),
@@ -175,6 +180,7 @@ impl Connection {
     /// Sends one frame, in the form of the endpoint; `keep` says what may become of it when it has to wait.
     pub(super) fn send_with(self: &Arc<Self>, frame: &Frame, keep: Keep) {
         if let Some(bytes) = self.form().bytes(frame) {
+            let bytes = self.packed(bytes);
             let mut tally = Tally::default();
             self.send_batch(&[Parcel { bytes, keep }], &mut tally);
             tally.count(&self.outlet.metrics);
@@ -300,7 +306,7 @@ impl Connection {
     pub(super) fn open_with(self: &Arc<Self>, first: Option<&Frame>) {
         let written = self.with_outbox_alone(|outbox| {
             outbox.open(
-                first.map(|frame| frame.bytes().clone()),
+                first.map(|frame| self.packed(frame.bytes().clone())),
                 &*self.link,
                 self.bounds(),
             )

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use crate::engine::connection::Connection;
+use crate::engine::deflate::Deflated;
 use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
 use crate::engine::form::Form;
 use crate::engine::tally::Tally;
 use crate::engine::waiting::Parcel;
 use crate::engine::{Engine, Hall};
 use crate::protocol::Frame;
+use crate::protocol::websocket::Deflation;
 
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
@@ -99,6 +101,11 @@ fn count(engine: &Engine, batch: &Batch, readers: usize) {
     }
 }
 
+/// What is compressed once: a say, of texts that of one endpoint.
+type DeflatedSay = (usize, Option<usize>);
+/// What readers with the same frames have in common: an endpoint, and what they agreed on about compression.
+type Alike = (usize, Option<Deflation>);
+
 /// A batch in one form, made once for all readers that get it.
 struct Prepared {
     parcels: Vec<Parcel>,
@@ -107,13 +114,16 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(form: Form<'_>, says: &[Say]) -> Self {
+    /// The frames of `says` as `connection` gets them.
+    fn new(connection: &Connection, says: &[Say], deflated: &mut Deflated<DeflatedSay>) -> Self {
+        let form = connection.form();
+        let text_of = matches!(form, Form::Text(_)).then_some(connection.endpoint.index);
         let mut parcels = Vec::with_capacity(says.len());
         let mut before = Vec::with_capacity(says.len() + 1);
         before.push(0);
-        for say in says {
+        for (index, say) in says.iter().enumerate() {
             parcels.extend(form.bytes(&say.frame).map(|bytes| Parcel {
-                bytes,
+                bytes: deflated.packed((index, text_of), connection, bytes),
                 keep: say.keep,
             }));
             before.push(parcels.len() as u32);
@@ -131,8 +141,9 @@ struct Shares<'b> {
     batch: &'b Batch,
     /// Those whom a say leaves out: everyone else gets all of them.
     left_out: HashSet<Audience>,
-    /// The forms that readers got so far, by one of the endpoints that have them.
-    forms: Vec<(usize, Prepared)>,
+    /// The forms that readers got so far.
+    forms: Vec<(Alike, Prepared)>,
+    deflated: Deflated<DeflatedSay>,
     /// For shares that are one reader's own.
     own: Vec<Parcel>,
 }
@@ -146,6 +157,7 @@ impl<'b> Shares<'b> {
                 .filter(|audience| *audience != Audience::Everyone)
                 .collect(),
             forms: Vec::new(),
+            deflated: Deflated::default(),
             own: Vec::new(),
         }
     }
@@ -193,12 +205,12 @@ impl<'b> Shares<'b> {
 
     /// Makes the form of `connection`, unless it was made before; says where it stands.
     fn prepare(&mut self, connection: &Connection) -> usize {
-        let endpoint = connection.endpoint.index;
-        if let Some(at) = self.forms.iter().position(|(known, _)| *known == endpoint) {
+        let alike = (connection.endpoint.index, connection.deflation);
+        if let Some(at) = self.forms.iter().position(|(known, _)| *known == alike) {
             return at;
         }
-        let prepared = Prepared::new(connection.form(), &self.batch.says);
-        self.forms.push((endpoint, prepared));
+        let prepared = Prepared::new(connection, &self.batch.says, &mut self.deflated);
+        self.forms.push((alike, prepared));
         self.forms.len() - 1
     }
 
@@ -213,7 +225,8 @@ impl<'b> Shares<'b> {
                     .contains(&Audience::NotConnection(connection.serial)))
     }
 
-    /// Gathers what is one reader's own: its opening, its answers in their places, what is not said to everyone.
+    /// Gathers what is one reader's own: its opening, its answers in their places, what is not said to everyone. What is for one
+    /// reader alone is not compressed here: that would be done anew for each of those who come back at once.
     fn gather_own(
         &self,
         reader: &Reader,

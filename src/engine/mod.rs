@@ -12,6 +12,7 @@ mod closing;
 mod conflation;
 mod connection;
 mod data;
+mod deflate;
 mod dispatch;
 mod feed;
 mod flush;

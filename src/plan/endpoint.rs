@@ -39,6 +39,8 @@ pub struct Endpoint {
     pub heartbeat: Heartbeat,
     /// Bounds of a connection.
     pub limits: ConnectionLimits,
+    /// Whether messages are compressed where the client can; none: never.
+    pub compression: Option<Compression>,
     /// How a refusal looks.
     pub reject: RejectStyle,
     /// How long frames wait for others, to leave together; none: only while others are ready in the same moment.
@@ -143,6 +145,13 @@ pub struct ConnectionLimits {
     pub queue_frames: usize,
     /// Bad frames after which the connection ends with 1008; none: never.
     pub strikes: Option<u32>,
+}
+
+/// Messages leave and come compressed (permessage-deflate, RFC 7692).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// Shorter messages leave as they are.
+    pub min_size: ByteSize,
 }
 
 /// What the connection of a user too many does.

@@ -14,8 +14,8 @@ mod server;
 
 pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
 pub use endpoint::{
-    AutoJoin, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany, Origins, Protocol,
-    RawRoute, RejectStyle, TextProtocol,
+    AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
+    Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};

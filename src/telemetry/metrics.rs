@@ -127,6 +127,12 @@ pub struct Metrics {
     pub bytes_sent: Counter,
     /// Bytes read from sockets.
     pub bytes_received: Counter,
+    /// Messages compressed: once each, however many read them.
+    pub compressed_frames: Counter,
+    /// Their bytes before.
+    pub compressed_bytes_before: Counter,
+    /// Their bytes after.
+    pub compressed_bytes_after: Counter,
     /// Refusals, in the order of [`MetricNames::reject_codes`].
     pub rejects: Box<[Counter]>,
     /// Connections ended.
@@ -186,6 +192,18 @@ impl Metrics {
             socket_writes: own.one("socket_writes", "Writes to sockets; many frames go in one"),
             bytes_sent: own.one("bytes_sent", "Bytes written to sockets"),
             bytes_received: own.one("bytes_received", "Bytes read from sockets"),
+            compressed_frames: own.one(
+                "compressed_frames",
+                "Messages compressed: once each, however many read them",
+            ),
+            compressed_bytes_before: own.one(
+                "compressed_bytes_before",
+                "Bytes of messages before they were compressed",
+            ),
+            compressed_bytes_after: own.one(
+                "compressed_bytes_after",
+                "Bytes of messages after they were compressed",
+            ),
             rejects: own.each("rejects", "Refusals", "code", names.reject_codes),
             closes: own.closes(names.close_codes),
             handshakes: own.each(
@@ -308,6 +326,9 @@ mod tests {
             "trunkline_socket_writes_total 0",
             "trunkline_bytes_sent_total 0",
             "trunkline_bytes_received_total 0",
+            "trunkline_compressed_frames_total 0",
+            "trunkline_compressed_bytes_before_total 0",
+            "trunkline_compressed_bytes_after_total 0",
             r#"trunkline_rejects_total{code="schema"} 0"#,
             r#"trunkline_closes_total{code="4008"} 0"#,
             r#"trunkline_closes_total{code="other"} 0"#,

@@ -13,9 +13,12 @@ use crate::auth::ConnectionFacts;
 use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
 use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
+use crate::protocol::websocket::{Decoder, Deflation};
 use crate::protocol::{ClientFrame, CloseCode, decode};
 use crate::telemetry::HandshakeOutcome;
-use crate::transport::upgrade::{UpgradeRequest, Upgraded, Upgrading, offered_subprotocols};
+use crate::transport::upgrade::{
+    Agreement, UpgradeRequest, Upgraded, Upgrading, offered_deflation, offered_subprotocols,
+};
 use crate::transport::{Served, arrival, socket};
 use crate::vocab::{Identity, Monotonic, Parameters};
 
@@ -44,7 +47,14 @@ enum Verdict {
 struct Pending {
     request: RequestFacts,
     ip: IpAddr,
+    deflation: Option<Deflation>,
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
+}
+
+/// The message that has to say who it is.
+struct FirstMessage {
+    mode: Arc<AuthMode>,
+    deadline: Monotonic,
 }
 
 #[async_trait]
@@ -71,9 +81,8 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        let subprotocol = offered_subprotocols(request)
-            .any(|offered| offered == crate::auth::SUBPROTOCOL)
-            .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
+        let agreement = self.agreement(request);
+        let deflation = agreement.deflation;
         let knock = arrival::client_ip(request, &self.served.engine.plan().server.trusted_proxies)
             .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))
             .and_then(|ip| Ok((ip, self.served.engine.knock(ip)?)));
@@ -86,12 +95,12 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        match self.judge(request, path, ip, ticket) {
+        match self.judge(request, path, ip, deflation, ticket) {
             Verdict::Admitted(admission) => {
                 self.count(HandshakeOutcome::Accepted);
-                let upgrading = upgrade.accept(response, subprotocol);
+                let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| async move {
-                    let decoder = socket::decoder(&endpoint.limits);
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
                     let Upgraded {
                         stream,
                         already_read,
@@ -105,15 +114,17 @@ impl Handler for EndpointHandler {
                 mode,
                 deadline,
             } => {
-                let upgrading = upgrade.accept(response, subprotocol);
+                let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| {
-                    await_first_message(served, endpoint, upgraded, ticket, pending, mode, deadline)
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
+                    let first = FirstMessage { mode, deadline };
+                    await_first_message(served, endpoint, upgraded, decoder, ticket, pending, first)
                 });
             }
             Verdict::Refused(refusal, ticket) => {
                 self.count(refusal.outcome);
                 if self.endpoint.reject == RejectStyle::Close {
-                    let upgrading = upgrade.accept(response, subprotocol);
+                    let upgrading = upgrade.accept(response, agreement);
                     self.spawn(upgrading, move |_, endpoint, upgraded| async move {
                         let _counted = ticket;
                         let (code, reason) = (refusal.close, &*refusal.message);
@@ -132,14 +143,27 @@ impl EndpointHandler {
         self.served.engine.metrics().handshake(outcome);
     }
 
+    /// What of the client's offers is taken here.
+    fn agreement(&self, request: &Request) -> Agreement {
+        let subprotocol = offered_subprotocols(request)
+            .any(|offered| offered == crate::auth::SUBPROTOCOL)
+            .then(|| HeaderValue::from_static(crate::auth::SUBPROTOCOL));
+        let compression = self.endpoint.compression.as_ref();
+        Agreement {
+            subprotocol,
+            deflation: compression.and_then(|_| offered_deflation(request)),
+        }
+    }
+
     fn judge(
         &self,
         request: &mut Request,
         path: Parameters,
         ip: IpAddr,
+        deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        match self.try_judge(request, path, ip, ticket.clone()) {
+        match self.try_judge(request, path, ip, deflation, ticket.clone()) {
             Ok(verdict) => verdict,
             Err(refusal) => Verdict::Refused(refusal, ticket),
         }
@@ -150,6 +174,7 @@ impl EndpointHandler {
         request: &mut Request,
         path: Parameters,
         ip: IpAddr,
+        deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Result<Verdict, Refusal> {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
@@ -199,6 +224,7 @@ impl EndpointHandler {
                 path,
             },
             ip,
+            deflation,
             since,
         };
         match outcome {
@@ -240,6 +266,7 @@ impl Pending {
             endpoint,
             request: self.request,
             ip: self.ip,
+            deflation: self.deflation,
             identity,
             since: self.since,
         }
@@ -250,18 +277,17 @@ async fn await_first_message(
     served: Served,
     endpoint: Arc<Endpoint>,
     upgraded: Upgraded,
+    mut decoder: Decoder,
     ticket: Ticket,
     pending: Pending,
-    mode: Arc<AuthMode>,
-    deadline: Monotonic,
+    awaited: FirstMessage,
 ) {
     let metrics = served.engine.metrics().clone();
     let Upgraded {
         stream,
         already_read,
     } = upgraded;
-    let mut decoder = socket::decoder(&endpoint.limits);
-    let wait = deadline.since(served.engine.clock().monotonic());
+    let wait = awaited.deadline.since(served.engine.clock().monotonic());
     let first = socket::first_message(&stream, &mut decoder, already_read.to_vec());
     let (text, rest) = match tokio::time::timeout(wait, first).await {
         Ok(Ok(first)) => first,
@@ -281,7 +307,7 @@ async fn await_first_message(
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
-        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&mode, &token),
+        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&awaited.mode, &token),
         _ => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";

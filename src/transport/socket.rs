@@ -17,16 +17,26 @@ use crate::engine::{Admission, Attached, Engine, Link, Phase};
 use crate::plan::{ConnectionLimits, Endpoint};
 use crate::protocol::CloseCode;
 use crate::protocol::websocket::{
-    self, Decoder, Event, Input, Limits, Masking, Role, Violation, encode_close, encode_pong,
+    self, Decoder, Deflation, Event, Inflater, Input, Limits, Masking, Role, Violation,
+    encode_close, encode_pong,
 };
 
-/// So much is read at a time; a thread keeps one such buffer.
+/// So much is read at a time.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// So many reads before other connections get their turn.
 const READS_PER_TURN: usize = 8;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        bytes: vec![0; SCRATCH_BYTES],
+        inflater: Inflater::new(),
+    });
+}
+
+/// What a thread keeps for reading, so that no connection has to.
+struct Scratch {
+    bytes: Vec<u8>,
+    inflater: Inflater,
 }
 
 /// The writing side that the engine sees.
@@ -53,14 +63,18 @@ struct Session {
     ending: bool,
 }
 
-/// The decoder that an endpoint's limits ask for.
-pub(super) fn decoder(limits: &ConnectionLimits) -> Decoder {
+/// The decoder that an endpoint's limits ask for, and what was agreed with the client.
+pub(super) fn decoder(limits: &ConnectionLimits, deflation: Option<Deflation>) -> Decoder {
     let bound = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let limits = Limits {
         message_bytes_max: bound(limits.message_size.len()),
         fragments_max: bound(limits.fragments),
     };
-    Decoder::new(Role::Server, limits)
+    let decoder = Decoder::new(Role::Server, limits);
+    match deflation {
+        Some(_) => decoder.with_deflate(),
+        None => decoder,
+    }
 }
 
 /// Runs an admitted connection to its end. `decoder` may have begun with the first message; `already_read` follows that.
@@ -82,7 +96,8 @@ pub(super) async fn run(
         ending: false,
     };
     if !already_read.is_empty() {
-        session.take_safely(&mut already_read.to_vec());
+        let mut bytes = already_read.to_vec();
+        SCRATCH.with_borrow_mut(|scratch| session.take_safely(&mut bytes, &mut scratch.inflater));
     }
     drop(already_read);
     // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
@@ -141,12 +156,12 @@ impl Session {
 
     /// Reads once; says whether the connection goes on.
     fn read(&mut self) -> bool {
-        SCRATCH.with_borrow_mut(|scratch| {
+        SCRATCH.with_borrow_mut(|Scratch { bytes, inflater }| {
             let mut taken = None;
             let read = self.link.0.try_io(Interest::READABLE, || {
-                let len = (&*socket2::SockRef::from(&self.link.0)).read(scratch)?;
+                let len = (&*socket2::SockRef::from(&self.link.0)).read(bytes)?;
                 taken = Some(len);
-                if len > 0 && len < scratch.len() {
+                if len > 0 && len < bytes.len() {
                     // There is no more: saying so spares the call that would find nothing.
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
@@ -155,7 +170,7 @@ impl Session {
             match (taken, read) {
                 (Some(0), _) => false,
                 (Some(len), _) => {
-                    self.take_safely(&mut scratch[..len]);
+                    self.take_safely(&mut bytes[..len], inflater);
                     true
                 }
                 (None, Err(error)) => matches!(
@@ -168,23 +183,23 @@ impl Session {
     }
 
     /// A panic is our fault, and this connection's alone.
-    fn take_safely(&mut self, bytes: &mut [u8]) {
-        if catch_unwind(AssertUnwindSafe(|| self.take(bytes))).is_err() {
+    fn take_safely(&mut self, bytes: &mut [u8], inflater: &mut Inflater) {
+        let take = AssertUnwindSafe(|| self.take(Input::with_inflater(bytes, inflater)));
+        if catch_unwind(take).is_err() {
             self.engine.metrics().panics.inc();
             self.attached.connection.close(CloseCode::Internal);
         }
     }
 
-    fn take(&mut self, bytes: &mut [u8]) {
+    fn take(&mut self, mut input: Input<'_>) {
         let connection = self.attached.connection.clone();
         let connection = &connection;
         self.engine
             .metrics()
             .bytes_received
-            .inc_by(bytes.len() as u64);
+            .inc_by(input.remaining().len() as u64);
         self.engine.heard(connection);
         connection.hold();
-        let mut input = Input::new(bytes);
         loop {
             if connection.phase() != Phase::Open {
                 self.peer_closed |= self.skip_to_close(&mut input);
@@ -247,12 +262,13 @@ pub(super) async fn first_message(
             }
         }
         stream.readable().await.map_err(|_| CloseCode::Normal)?;
-        already_read = SCRATCH.with_borrow_mut(|scratch| match stream.try_read(scratch) {
-            Ok(0) => Err(CloseCode::Normal),
-            Ok(len) => Ok(scratch[..len].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
-            Err(_) => Err(CloseCode::Normal),
-        })?;
+        already_read =
+            SCRATCH.with_borrow_mut(|Scratch { bytes, .. }| match stream.try_read(bytes) {
+                Ok(0) => Err(CloseCode::Normal),
+                Ok(len) => Ok(bytes[..len].to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+                Err(_) => Err(CloseCode::Normal),
+            })?;
     }
 }
 

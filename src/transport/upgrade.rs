@@ -9,14 +9,15 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use salvo::http::header::{
     ALLOW, AsHeaderName, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use salvo::http::{Method, StatusCode, Version};
 use salvo::writing::Text;
 use salvo::{Request, Response};
 use tokio::net::TcpStream;
 
-use crate::protocol::websocket::{ClientKey, VERSION, VersionOffer, has_token, tokens};
+use crate::protocol::websocket::{ClientKey, Deflation, VERSION, VersionOffer, has_token, tokens};
 
 /// A request that may be answered with 101.
 #[derive(Debug)]
@@ -49,6 +50,15 @@ pub enum UpgradeRefusal {
     /// The server that the request came through does not offer upgrades, or this one was taken already.
     #[error("this connection cannot be upgraded")]
     Unavailable,
+}
+
+/// What is agreed with a 101, beside that the connection is a WebSocket (RFC 6455 §4.2.2).
+#[derive(Debug, Default)]
+pub struct Agreement {
+    /// The subprotocol that was chosen among [`offered_subprotocols`].
+    pub subprotocol: Option<HeaderValue>,
+    /// Compression, as [`offered_deflation`] can be kept.
+    pub deflation: Option<Deflation>,
 }
 
 /// The answer is 101 and the socket will be free once that is sent.
@@ -90,8 +100,8 @@ impl UpgradeRequest {
         Ok(Self { key, on_upgrade })
     }
 
-    /// Answers 101, with the subprotocol that was chosen among [`offered_subprotocols`] (RFC 6455 §4.2.2).
-    pub fn accept(self, response: &mut Response, subprotocol: Option<HeaderValue>) -> Upgrading {
+    /// Answers 101, and with it agrees (RFC 6455 §4.2.2).
+    pub fn accept(self, response: &mut Response, agreement: Agreement) -> Upgrading {
         response.status_code(StatusCode::SWITCHING_PROTOCOLS);
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -99,8 +109,12 @@ impl UpgradeRequest {
         if let Ok(accept) = HeaderValue::try_from(self.key.accept()) {
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
-        if let Some(subprotocol) = subprotocol {
+        if let Some(subprotocol) = agreement.subprotocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        let extension = agreement.deflation.map(|deflation| deflation.to_string());
+        if let Some(Ok(extension)) = extension.map(HeaderValue::try_from) {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, extension);
         }
         Upgrading(self.on_upgrade)
     }
@@ -109,6 +123,11 @@ impl UpgradeRequest {
 /// The subprotocols that the client offers, the best first (RFC 6455 §4.1, Sec-WebSocket-Protocol).
 pub fn offered_subprotocols(request: &Request) -> impl Iterator<Item = &str> {
     tokens(values(request.headers(), SEC_WEBSOCKET_PROTOCOL))
+}
+
+/// The client's first offer of permessage-deflate that can be kept (RFC 6455 §9.1, RFC 7692 §5.1).
+pub fn offered_deflation(request: &Request) -> Option<Deflation> {
+    Deflation::negotiate(values(request.headers(), SEC_WEBSOCKET_EXTENSIONS))
 }
 
 fn check(request: &Request) -> Result<ClientKey, UpgradeRefusal> {

@@ -18,7 +18,7 @@ use trunkline::protocol::websocket::{
     encode_text,
 };
 use trunkline::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
-use trunkline::transport::upgrade::{UpgradeRequest, Upgraded};
+use trunkline::transport::upgrade::{Agreement, UpgradeRequest, Upgraded};
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
@@ -63,7 +63,7 @@ impl Handler for Echo {
     ) {
         match UpgradeRequest::read(request) {
             Ok(upgrade) => {
-                let upgrading = upgrade.accept(response, None);
+                let upgrading = upgrade.accept(response, Agreement::default());
                 tokio::spawn(async move {
                     let Ok(upgraded) = upgrading.finish().await else {
                         return;

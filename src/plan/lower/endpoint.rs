@@ -9,8 +9,8 @@ use crate::diag::{Diagnostic, nearest};
 use crate::plan::lower::message::At;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{
-    AuthMode, AutoJoin, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
-    RejectStyle, RoomKind,
+    AuthMode, AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind,
+    OnTooMany, RejectStyle, RoomKind,
 };
 use crate::rule::Known;
 use crate::vocab::ByteSize;
@@ -24,6 +24,8 @@ const DEPTH_MAX: usize = 127;
 const FRAGMENTS: usize = 1024;
 const QUEUE_BYTES: ByteSize = ByteSize::from_bytes(1 << 20);
 const QUEUE_FRAMES: usize = 4096;
+/// Shorter messages gain little more than what deflating them costs.
+const COMPRESSION_MIN_SIZE: ByteSize = ByteSize::from_bytes(256);
 const HEARTBEAT_IDLE: Duration = Duration::from_secs(30);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -66,6 +68,7 @@ impl Lowering<'_> {
         let heartbeat = self.heartbeat(&written.heartbeat);
         let limits = self.connection_limits(&written.limits);
         let coalesce = written.coalesce.map(|every| every.value);
+        let compression = self.compression(written);
         Some(Endpoint {
             index: self.endpoints.rank(index),
             path: self.endpoints.patterns[index].clone()?,
@@ -81,6 +84,7 @@ impl Lowering<'_> {
             origins: origins?,
             heartbeat,
             limits,
+            compression,
             reject: match written.reject.map(|reject| reject.value) {
                 Some(config::RejectStyle::Http) | None => RejectStyle::Http,
                 Some(config::RejectStyle::Close) => RejectStyle::Close,
@@ -90,10 +94,6 @@ impl Lowering<'_> {
     }
 
     fn unsupported_endpoint(&mut self, endpoint: &config::Endpoint) {
-        if let Some(compression) = &endpoint.compression {
-            let instead = "leave it out: messages leave as they are";
-            self.unsupported(compression.span, "`compression`", instead);
-        }
         for (event, webhook) in &endpoint.webhooks {
             self.webhook_names.cite(webhook, &mut self.findings);
             let instead = "let the application join a room with `presence` as a client: it hears who comes and goes";
@@ -277,6 +277,29 @@ impl Lowering<'_> {
                 Some(config::HeartbeatKind::Message) => HeartbeatKind::Message,
             },
         }
+    }
+
+    fn compression(&mut self, endpoint: &config::Endpoint) -> Option<Compression> {
+        let written = &endpoint.compression.as_ref()?.value;
+        let largest = endpoint.limits.message_size;
+        let message_size = largest.map_or(MESSAGE_SIZE, |size| size.value);
+        if let Some(min_size) = written.min_size.filter(|size| size.value > message_size) {
+            let message = format!(
+                "`min_size` of {} leaves nothing to compress: a message has at most {message_size}",
+                min_size.value
+            );
+            let help = format!("write `min_size: {COMPRESSION_MIN_SIZE}`, or leave it out");
+            let mut diagnostic = Diagnostic::new(&codes::NO_EFFECT, min_size.span, message);
+            if let Some(largest) = largest {
+                diagnostic = diagnostic.also(largest.span, "this bounds it");
+            }
+            self.find(diagnostic.help(help));
+        }
+        Some(Compression {
+            min_size: written
+                .min_size
+                .map_or(COMPRESSION_MIN_SIZE, |size| size.value),
+        })
     }
 
     fn connection_limits(&mut self, written: &config::EndpointLimits) -> ConnectionLimits {

@@ -5,77 +5,11 @@ use std::ops::Range;
 
 use super::close::CloseFrame;
 use super::frame::{ControlPayload, Fragment, Header, Masking, Opcode, Reserved, Role};
+use super::inflate::Inflater;
+use super::input::{Event, Input, Limits, Packing};
 use super::mask::unmask;
 use super::partial::{Body, FrameSoFar, Partial};
 use super::violation::Violation;
-
-/// What the peer sent, borrowed from the bytes that were just read, or from the decoder where it came in parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A text message (RFC 6455 §5.6).
-    Text(&'a str),
-    /// A binary message (RFC 6455 §5.6).
-    Binary(&'a [u8]),
-    /// To be answered with a pong of the same payload (RFC 6455 §5.5.2).
-    Ping(ControlPayload<'a>),
-    /// A sign of life (RFC 6455 §5.5.3).
-    Pong(ControlPayload<'a>),
-    /// The peer's last frame, to be answered with a close frame; what follows it is ignored (RFC 6455 §5.5.1).
-    Close(Option<CloseFrame<'a>>),
-}
-
-/// What a peer may make us keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest message, in bytes of its payload, all fragments together.
-    pub message_bytes_max: u32,
-    /// The most frames that a fragmented message may come in.
-    pub fragments_max: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes_max: 64 * 1024,
-            fragments_max: 1024,
-        }
-    }
-}
-
-/// Bytes that were just read, and how far they have been decoded. They are unmasked in place.
-pub struct Input<'s> {
-    bytes: &'s mut [u8],
-    at: usize,
-}
-
-impl<'s> Input<'s> {
-    /// Bytes as the socket gave them.
-    pub fn new(bytes: &'s mut [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    /// What has not been decoded yet: for a caller that stops early and wants to go on later.
-    #[must_use]
-    pub fn remaining(&self) -> &[u8] {
-        &self.bytes[self.at..]
-    }
-
-    fn take(&mut self, len: usize) -> Range<usize> {
-        let start = self.at;
-        self.at += len;
-        start..self.at
-    }
-}
-
-impl fmt::Debug for Input<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the bytes: they are a user's.
-        f.debug_struct("Input")
-            .field("len", &self.bytes.len())
-            .field("at", &self.at)
-            .finish()
-    }
-}
 
 /// One connection's reading side.
 ///
@@ -85,7 +19,16 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
     limits: Limits,
     role: Role,
+    extension: Extension,
     state: State,
+}
+
+/// What gives reserved bits a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    None,
+    /// RFC 7692.
+    PermessageDeflate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +41,7 @@ enum State {
 /// Where a complete message or control frame lies.
 pub(super) enum Ready {
     /// Where it was read.
-    Input(Opcode, Range<usize>),
+    Input(Opcode, Packing, Range<usize>),
     /// A control frame among the parts.
     Control(Opcode),
     /// A message among the parts.
@@ -123,8 +66,16 @@ impl Decoder {
             partial: None,
             limits,
             role,
+            extension: Extension::None,
             state: State::Open,
         }
+    }
+
+    /// The same where permessage-deflate was agreed: what the peer marks as compressed is decompressed (RFC 7692 §6.2).
+    #[must_use]
+    pub const fn with_deflate(mut self) -> Self {
+        self.extension = Extension::PermessageDeflate;
+        self
     }
 
     /// The next message or control frame, or `None` when the input is used up and more has to be read.
@@ -139,6 +90,7 @@ impl Decoder {
         input: &'e mut Input<'_>,
     ) -> Result<Option<Event<'e>>, Violation> {
         self.release();
+        input.release();
         if self.state == State::Finished {
             input.at = input.bytes.len();
             return Ok(None);
@@ -153,12 +105,20 @@ impl Decoder {
             }
         };
         let partial = self.partial.as_deref();
+        let message_bytes_max = self.limits.message_bytes_max;
         let event = match ready {
-            Ready::Input(opcode, range) => event(opcode, &input.bytes[range]),
+            Ready::Input(opcode, Packing::Plain, range) => event(opcode, &input.bytes[range]),
+            Ready::Input(opcode, Packing::Deflated, range) => {
+                let payload = &input.bytes[range];
+                let inflater = input.inflater.inflater();
+                inflater
+                    .inflate(payload, message_bytes_max)
+                    .and_then(|payload| event(opcode, payload))
+            }
             Ready::Control(opcode) => {
                 event(opcode, partial.map_or(&[], |partial| &partial.control))
             }
-            Ready::Message => Ok(assembled(partial)),
+            Ready::Message => assembled(partial, input.inflater.inflater(), message_bytes_max),
         };
         if matches!(event, Err(_) | Ok(Event::Close(_))) {
             self.state = State::Finished;
@@ -234,8 +194,7 @@ impl Decoder {
 
     /// What a header may not say at this point of the connection, before anything of its payload is kept.
     fn admit(&self, header: &Header) -> Result<(), Violation> {
-        // An extension that is negotiated would let its bit pass here (RFC 7692 §6: RSV1 on a message's first frame).
-        if header.reserved != Reserved::NONE {
+        if header.reserved != Reserved::NONE && !self.may_be_deflated(header) {
             return Err(Violation::ReservedBits);
         }
         match (self.role, header.masking) {
@@ -261,7 +220,7 @@ impl Decoder {
             message_bytes_max,
             fragments_max,
         } = self.limits;
-        if bytes > u64::from(message_bytes_max) {
+        if bytes > self.limits.payload_bytes_max(self.packing(header)) {
             return Err(Violation::MessageTooLarge {
                 bytes,
                 bytes_max: message_bytes_max,
@@ -275,6 +234,26 @@ impl Decoder {
         Ok(())
     }
 
+    /// RSV1 belongs to the first frame of a message, and to nothing else (RFC 7692 §6).
+    fn may_be_deflated(&self, header: &Header) -> bool {
+        self.extension == Extension::PermessageDeflate
+            && header.reserved == Reserved::RSV1
+            && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+    }
+
+    /// How the message is written that an admitted frame belongs to: its first frame says it for all.
+    fn packing(&self, header: &Header) -> Packing {
+        let begun = self
+            .partial
+            .as_ref()
+            .and_then(|partial| partial.message.as_ref());
+        match begun.map(|message| &message.body) {
+            Some(Body::Deflated(..)) => Packing::Deflated,
+            None if header.reserved == Reserved::RSV1 => Packing::Deflated,
+            _ => Packing::Plain,
+        }
+    }
+
     fn read_payload(
         &mut self,
         frame: FrameSoFar,
@@ -282,10 +261,10 @@ impl Decoder {
     ) -> Result<Payload, Violation> {
         let Header {
             fragment,
+            reserved,
             opcode,
             masking,
             payload_bytes,
-            ..
         } = frame.header;
         let wanted = usize::try_from(payload_bytes - frame.received).unwrap_or(usize::MAX);
         let range = input.take(wanted.min(input.remaining().len()));
@@ -296,17 +275,21 @@ impl Decoder {
         let is_complete = piece.len() == wanted;
         let is_alone = opcode != Opcode::Continuation && fragment == Fragment::Last;
         if is_complete && is_alone && frame.received == 0 {
-            return Ok(Payload::Ready(Ready::Input(opcode, range)));
+            let packing = match reserved {
+                Reserved::NONE => Packing::Plain,
+                _ => Packing::Deflated,
+            };
+            return Ok(Payload::Ready(Ready::Input(opcode, packing, range)));
         }
-        let message_bytes_max = self.limits.message_bytes_max;
+        let payload_bytes_max = self.limits.payload_bytes_max(self.packing(&frame.header));
         let partial = self.partial();
         if is_complete {
-            partial.push(frame, piece, message_bytes_max)?;
+            partial.push(frame, piece, payload_bytes_max)?;
             return partial.complete_frame(&frame.header);
         }
         // A header alone leaves nothing behind, so that its payload can still be read in place.
         if !piece.is_empty() {
-            partial.push(frame, piece, message_bytes_max)?;
+            partial.push(frame, piece, payload_bytes_max)?;
         }
         partial.frame = Some(FrameSoFar {
             received: frame.received + piece.len() as u64,
@@ -344,14 +327,21 @@ fn event(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, Violation> {
     }
 }
 
-fn assembled(partial: Option<&Partial>) -> Event<'_> {
+fn assembled<'e>(
+    partial: Option<&'e Partial>,
+    inflater: &'e mut Inflater,
+    message_bytes_max: u32,
+) -> Result<Event<'e>, Violation> {
     match partial
         .and_then(|partial| partial.message.as_ref())
         .map(|message| &message.body)
     {
-        Some(Body::Text(text)) => Event::Text(text.whole_characters()),
-        Some(Body::Binary(bytes)) => Event::Binary(bytes),
-        None => Event::Binary(&[]),
+        Some(Body::Text(text)) => Ok(Event::Text(text.whole_characters())),
+        Some(Body::Binary(bytes)) => Ok(Event::Binary(bytes)),
+        Some(Body::Deflated(opcode, payload)) => inflater
+            .inflate(payload, message_bytes_max)
+            .and_then(|payload| event(*opcode, payload)),
+        None => Ok(Event::Binary(&[])),
     }
 }
 

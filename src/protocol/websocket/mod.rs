@@ -19,13 +19,17 @@
 //! # Ok::<(), trunkline::protocol::websocket::Violation>(())
 //! ```
 //!
-//! Extensions (RFC 6455 §9): none is negotiated yet, so every reserved bit is refused in [`Decoder`]; the bits themselves have
-//! their place in [`Header::reserved`], where permessage-deflate (RFC 7692) will find RSV1.
+//! Extensions (RFC 6455 §9): permessage-deflate (RFC 7692), where [`Deflation::negotiate`] agrees to it. Compressor and decompressor
+//! carry nothing from one message to the next, so that a [`Deflater`] and an [`Inflater`] for each thread are enough.
 
 mod close;
+mod deflate;
 mod encode;
+mod extension;
 mod frame;
 mod handshake;
+mod inflate;
+mod input;
 mod mask;
 mod message;
 mod partial;
@@ -33,12 +37,16 @@ mod utf8;
 mod violation;
 
 pub use close::{CloseCode, CloseFrame, REASON_BYTES_MAX};
+pub use deflate::{DEFLATED_MESSAGE_BYTES_MAX, Deflater};
 pub use encode::{FrameWriter, encode_binary, encode_close, encode_ping, encode_pong, encode_text};
+pub use extension::Deflation;
 pub use frame::{
     CONTROL_BYTES_MAX, ControlPayload, EncodedHeader, Fragment, HEADER_BYTES_MAX, Header, Masking,
     Opcode, Reserved, Role,
 };
 pub use handshake::{ClientKey, VERSION, VersionOffer, has_token, tokens};
+pub use inflate::Inflater;
+pub use input::{Event, Input, Limits};
 pub use mask::unmask;
-pub use message::{Decoder, Event, Input, Limits};
+pub use message::Decoder;
 pub use violation::Violation;

@@ -1,6 +1,6 @@
 //! What is kept of a connection between two reads, while a frame or a message has come only in part.
 
-use super::frame::{Fragment, HEADER_BYTES_MAX, Header, Opcode};
+use super::frame::{Fragment, HEADER_BYTES_MAX, Header, Opcode, Reserved};
 use super::message::{Payload, Ready};
 use super::utf8::TextSoFar;
 use super::violation::Violation;
@@ -43,6 +43,8 @@ pub(super) struct MessageSoFar {
 pub(super) enum Body {
     Text(TextSoFar),
     Binary(Vec<u8>),
+    /// Still compressed.
+    Deflated(Opcode, Vec<u8>),
 }
 
 impl Partial {
@@ -75,7 +77,7 @@ impl Partial {
         &mut self,
         frame: FrameSoFar,
         piece: &[u8],
-        message_bytes_max: u32,
+        payload_bytes_max: u64,
     ) -> Result<(), Violation> {
         if frame.header.opcode.is_control() {
             self.control.extend_from_slice(piece);
@@ -83,12 +85,12 @@ impl Partial {
         }
         let message = self
             .message
-            .get_or_insert_with(|| MessageSoFar::new(frame.header.opcode));
+            .get_or_insert_with(|| MessageSoFar::new(&frame.header));
         let frame_rest =
             usize::try_from(frame.header.payload_bytes - frame.received).unwrap_or(usize::MAX);
         let bytes_expected = match frame.header.fragment {
             Fragment::Last => message.body.len().saturating_add(frame_rest),
-            Fragment::More => message_bytes_max as usize,
+            Fragment::More => usize::try_from(payload_bytes_max).unwrap_or(usize::MAX),
         };
         message.body.push(piece, bytes_expected)
     }
@@ -136,8 +138,9 @@ impl Partial {
 }
 
 impl MessageSoFar {
-    fn new(opcode: Opcode) -> Self {
-        let body = match opcode {
+    fn new(header: &Header) -> Self {
+        let body = match header.opcode {
+            opcode if header.reserved == Reserved::RSV1 => Body::Deflated(opcode, Vec::new()),
             Opcode::Text => Body::Text(TextSoFar::default()),
             _ => Body::Binary(Vec::new()),
         };
@@ -149,21 +152,21 @@ impl Body {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Binary(bytes) | Self::Deflated(_, bytes) => bytes.len(),
         }
     }
 
     fn capacity(&self) -> usize {
         match self {
             Self::Text(text) => text.capacity(),
-            Self::Binary(bytes) => bytes.capacity(),
+            Self::Binary(bytes) | Self::Deflated(_, bytes) => bytes.capacity(),
         }
     }
 
     fn end(&self) -> Result<(), Violation> {
         match self {
             Self::Text(text) => text.end(),
-            Self::Binary(_) => Ok(()),
+            Self::Binary(_) | Self::Deflated(..) => Ok(()),
         }
     }
 
@@ -176,12 +179,12 @@ impl Body {
             let additional = target - self.len();
             match self {
                 Self::Text(text) => text.reserve_exact(additional),
-                Self::Binary(bytes) => bytes.reserve_exact(additional),
+                Self::Binary(bytes) | Self::Deflated(_, bytes) => bytes.reserve_exact(additional),
             }
         }
         match self {
             Self::Text(text) => text.push(piece),
-            Self::Binary(bytes) => {
+            Self::Binary(bytes) | Self::Deflated(_, bytes) => {
                 bytes.extend_from_slice(piece);
                 Ok(())
             }

@@ -6,8 +6,8 @@ use super::close::CloseCode;
 /// [`Violation::close_code`]; nothing that follows on it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// A reserved bit without an extension that gives it a meaning (RFC 6455 §5.2).
-    #[error("a reserved bit is set and no extension was negotiated")]
+    /// A reserved bit where no negotiated extension gives it a meaning (RFC 6455 §5.2, RFC 7692 §6).
+    #[error("a reserved bit is set that no negotiated extension gives a meaning here")]
     ReservedBits,
     /// An opcode that RFC 6455 reserves for later (§5.2).
     #[error("opcode {0:#x} is reserved")]
@@ -50,6 +50,9 @@ pub enum Violation {
         /// The limit that was passed.
         fragments_max: u32,
     },
+    /// A compressed message that no compressor makes (RFC 7692 §7.2.2).
+    #[error("a compressed message cannot be decompressed")]
+    DeflateCorrupt,
     /// Text, or the reason of a close frame, that is not UTF-8 (RFC 6455 §8.1).
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
@@ -69,7 +72,7 @@ impl Violation {
     #[must_use]
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::DeflateCorrupt => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooLarge { .. } => CloseCode::TOO_LARGE,
             Self::TooManyFragments { .. } => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL_ERROR,

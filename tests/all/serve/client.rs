@@ -68,7 +68,7 @@ pub(super) async fn read_response(stream: &mut TcpStream) -> Response {
 }
 
 /// Byte by byte, so that nothing of what follows is taken.
-async fn read_head(stream: &mut TcpStream) -> (u16, BTreeMap<String, String>) {
+pub(super) async fn read_head(stream: &mut TcpStream) -> (u16, BTreeMap<String, String>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("a head"));

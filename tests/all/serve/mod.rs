@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod bench;
 mod client;
+mod compression;
 mod drain;
 mod edge;
 mod errors;
