@@ -5,8 +5,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 OUT=$ROOT/.cache/bench
 TRUNKLINE=${TRUNKLINE:-$ROOT/target/release/trunkline}
 NCHAN_MODULE=/usr/lib/nginx/modules/ngx_nchan_module.so
-TRUNKLINE_PORT=9100
-NCHAN_PORT=9101
+TRUNKLINE_PORT=${TRUNKLINE_PORT:-9100}
+NCHAN_PORT=${NCHAN_PORT:-9101}
 mkdir -p "$OUT"
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
@@ -21,12 +21,14 @@ stop_servers() {
 }
 trap stop_servers EXIT
 
+LOAD_TARGET=${LOAD_TARGET:-$ROOT/benches/client/target}
+
 build_load() {
-    cargo build --quiet --release --manifest-path "$ROOT/benches/client/Cargo.toml"
+    cargo build --quiet --release --manifest-path "$ROOT/benches/client/Cargo.toml" --target-dir "$LOAD_TARGET"
 }
 
 load() {
-    taskset -c 1 "$ROOT/benches/client/target/release/load" "$@"
+    taskset -c 1 "$LOAD_TARGET/release/load" "$@"
 }
 
 # Waits until something listens on the port, as long as the process lives.

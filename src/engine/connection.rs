@@ -240,15 +240,16 @@ impl Connection {
         self.settle_receipts();
     }
 
-    /// Sends `first` before everything that was held back, and lets that go.
-    pub(super) fn open_with(&self, first: Option<&Frame>) {
-        let written = self.with_outbox_alone(|outbox| {
-            outbox.open(
-                first.map(|frame| frame.bytes().clone()),
-                &*self.link,
-                self.bounds(),
-            )
-        });
+    /// Sends the transport's `answer` and `first` before everything that was held back, and lets that go.
+    pub(super) fn open_with(&self, answer: Bytes, first: Option<&Frame>) {
+        let opening = match first {
+            Some(first) if answer.is_empty() => Some(first.bytes().clone()),
+            // One piece: it leaves in one write anyway.
+            Some(first) => Some([&answer[..], first.bytes()].concat().into()),
+            None => Some(answer).filter(|answer| !answer.is_empty()),
+        };
+        let bounds = self.bounds();
+        let written = self.with_outbox_alone(|outbox| outbox.open(opening, &*self.link, bounds));
         if written.overflowed {
             self.close_as_too_slow();
         }

@@ -14,6 +14,7 @@ mod feed;
 mod flush;
 mod limit;
 mod membership;
+mod memory;
 mod outbox;
 mod pipeline;
 mod presence;
@@ -37,8 +38,8 @@ use crate::broker::memory::{Hall as AnyHall, Rooms};
 use crate::plan::Plan;
 use crate::room::Keys;
 use crate::store::MemoryStore;
-use crate::telemetry::Metrics;
-use crate::vocab::{Clock, ConnectionId, MessageId};
+use crate::telemetry::{Memory, Metrics};
+use crate::vocab::{Clock, MessageId};
 
 pub use admission::{Admission, Arrival, Attached};
 pub use connection::{Connection, RequestFacts};
@@ -64,9 +65,11 @@ pub struct Engine {
     users: users::Users,
     addresses: users::Addresses,
     connections: AtomicUsize,
+    connection_ids: ticket::ConnectionIds,
     limits: limit::Limits,
     timers: timer::Timers,
     store: Arc<MemoryStore>,
+    ceiling: memory::Ceiling,
     endpoint_keys: Mutex<Keys>,
     node: u32,
     message_count: AtomicU64,
@@ -79,14 +82,21 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for `plan`, with nobody connected.
-    pub fn new(plan: Arc<Plan>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        plan: Arc<Plan>,
+        clock: Arc<dyn Clock>,
+        memory: Arc<dyn Memory>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
         Arc::new(Self {
+            ceiling: memory::Ceiling::new(&plan, memory),
             limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),
             connections: AtomicUsize::new(0),
+            connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),
             endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
             node: random_u32(),
@@ -159,8 +169,4 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 
 fn random_u32() -> u32 {
     u32::from_ne_bytes(random_bytes())
-}
-
-fn random_connection_id() -> ConnectionId {
-    ConnectionId::from_random(u128::from_ne_bytes(random_bytes()))
 }

@@ -97,6 +97,7 @@ impl Engine {
     /// The whole way.
     pub(super) fn run(self: &Arc<Self>, decoded: Decoded<'_>) -> Result<Outcome, Refused> {
         self.metrics.messages_received[decoded.message.index].inc();
+        self.ceiling.check_message()?;
         let admitted = self.admit_message(decoded)?;
         let permitted = self.permit(admitted)?;
         let valid = validate(permitted)?;
