@@ -28,7 +28,6 @@ use salvo::http::Version;
 use salvo::http::uri::Scheme;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 use crate::transport::lobby::Lobby;
 use crate::transport::stream::HttpStream;
@@ -142,13 +141,14 @@ impl TcpAcceptor {
         server
     }
 
-    fn accepted(
+    /// Waits for a place, which ends in a second at the latest.
+    async fn accepted(
         &self,
         socket: TcpStream,
         remote: SocketAddr,
     ) -> Accepted<TcpCoupler<HttpStream>, HttpStream> {
         let conn_ctrl = ConnCtrl::new();
-        let place = self.lobby.enter(conn_ctrl.clone(), Instant::now());
+        let place = self.lobby.enter(&conn_ctrl).await;
         let fuse_config = FuseConfig::disabled()
             .with_http1_header_timeout(self.limits.head_timeout)
             .with_request_body_timeout(self.limits.body_timeout);
@@ -249,14 +249,13 @@ impl Acceptor for TcpAcceptor {
         }
         self.accepted_this_turn += 1;
         loop {
-            self.lobby.room().await;
             match self.listener.accept().await {
                 Ok((socket, remote)) => {
                     if self.failures > 0 {
                         tracing::info!(address = %self.local_addr, failures = self.failures, "accepting connections again");
                         self.failures = 0;
                     }
-                    return Ok(self.accepted(socket, remote));
+                    return Ok(self.accepted(socket, remote).await);
                 }
                 Err(error) => self.recover(&error).await,
             }

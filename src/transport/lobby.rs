@@ -2,7 +2,8 @@
 //! WebSocket costs is bounded elsewhere ([`crate::engine::Engine::knock`]); this bounds all that comes before, and beside it.
 //!
 //! A lobby that is full takes one more only in place of another: the connection that has waited longest since it came or since its
-//! last answer is closed, once that is [`PATIENCE`] ago. Until then newcomers wait in the kernel's queue. So whoever holds connections without asking
+//! last answer is closed, once that is [`PATIENCE`] ago. Until then newcomers wait: one for each listening socket here, the
+//! others in the kernel's queue. So whoever holds connections without asking
 //! for anything shuts others out for a second at most, not for the whole time that a head may take, and a storm of honest
 //! handshakes, which take milliseconds, closes none of them.
 
@@ -42,18 +43,16 @@ struct Guest {
     connection: ConnCtrl,
 }
 
+/// There is no place before this moment, unless somebody leaves.
+#[derive(Debug, PartialEq, Eq)]
+struct Full {
+    until: Instant,
+}
+
 /// A connection's place in the lobby, free again when this goes.
 pub(super) struct Place {
     lobby: Arc<Lobby>,
     number: u64,
-}
-
-/// Whether there is room.
-#[derive(Debug, PartialEq, Eq)]
-enum Room {
-    Free,
-    /// Not before somebody leaves, or has been patient enough to be closed at this moment.
-    At(Instant),
 }
 
 impl Lobby {
@@ -67,55 +66,52 @@ impl Lobby {
         })
     }
 
-    /// Waits until there is room. Nothing is reserved: those who wait at the same moment, one for each listening socket, may all
-    /// enter, so that there can be as many more connections than places.
-    pub(super) async fn room(&self) {
+    /// Waits for a place.
+    pub(super) async fn enter(self: &Arc<Self>, connection: &ConnCtrl) -> Place {
         loop {
             let left = self.left.notified();
-            match self.look(Instant::now()) {
-                Room::Free => return,
-                Room::At(moment) => {
+            match self.try_enter(connection, Instant::now()) {
+                Ok(place) => return place,
+                Err(full) => {
                     // Whichever comes first: it is looked at again.
-                    let _ = tokio::time::timeout_at(moment, left).await;
+                    let _ = tokio::time::timeout_at(full.until, left).await;
                 }
             }
         }
     }
 
-    fn look(&self, now: Instant) -> Room {
+    fn try_enter(self: &Arc<Self>, connection: &ConnCtrl, now: Instant) -> Result<Place, Full> {
         let mut waiting = self.waiting.lock();
-        if waiting.guests.len() < self.places {
-            return Room::Free;
+        if waiting.guests.len() >= self.places
+            && let Some(oldest) = waiting.guests.first_entry()
+        {
+            let until = oldest.get().since + PATIENCE;
+            if until > now {
+                return Err(Full { until });
+            }
+            oldest.remove().connection.abort();
+            self.metrics.http_evictions.inc();
+        } else {
+            self.metrics.http_connections.inc();
         }
-        let Some(oldest) = waiting.guests.first_entry() else {
-            return Room::Free;
-        };
-        let at = oldest.get().since + PATIENCE;
-        if at > now {
-            return Room::At(at);
-        }
-        let guest = oldest.remove();
-        self.metrics.http_connections.dec();
-        self.metrics.http_evictions.inc();
-        guest.connection.abort();
-        Room::Free
-    }
-
-    /// Somebody came in.
-    pub(super) fn enter(self: &Arc<Self>, connection: ConnCtrl, now: Instant) -> Place {
         let guest = Guest {
             since: now,
-            connection,
+            connection: connection.clone(),
         };
-        let mut waiting = self.waiting.lock();
-        let number = waiting.count;
-        waiting.count += 1;
-        waiting.guests.insert(number, guest);
-        self.metrics.http_connections.inc();
-        Place {
+        Ok(Place {
             lobby: self.clone(),
-            number,
-        }
+            number: waiting.add(guest),
+        })
+    }
+}
+
+impl Waiting {
+    /// Puts somebody at the end, under the number that is given back.
+    fn add(&mut self, guest: Guest) -> u64 {
+        let number = self.count;
+        self.count += 1;
+        self.guests.insert(number, guest);
+        number
     }
 }
 
@@ -126,9 +122,7 @@ impl Place {
         // Gone where it was closed for another.
         if let Some(mut guest) = waiting.guests.remove(&self.number) {
             guest.since = now;
-            self.number = waiting.count;
-            waiting.count += 1;
-            waiting.guests.insert(self.number, guest);
+            self.number = waiting.add(guest);
         }
     }
 }
@@ -154,7 +148,7 @@ mod tests {
     use salvo::conn::ConnCtrl;
     use tokio::time::Instant;
 
-    use super::{Lobby, PATIENCE, Room};
+    use super::{Full, Lobby, PATIENCE};
     use crate::telemetry::{MetricNames, Metrics};
 
     fn lobby(places: usize) -> (Arc<Lobby>, Arc<Metrics>) {
@@ -167,30 +161,35 @@ mod tests {
         let (lobby, metrics) = lobby(2);
         let start = Instant::now();
         let soon = start + Duration::from_millis(1);
-        let guests = [ConnCtrl::new(), ConnCtrl::new(), ConnCtrl::new()];
-        let mut first = lobby.enter(guests[0].clone(), start);
-        assert_eq!(lobby.look(start), Room::Free);
-        let _second = lobby.enter(guests[1].clone(), start);
-        assert_eq!(lobby.look(start), Room::At(start + PATIENCE));
+        let [first, second, third] = [ConnCtrl::new(), ConnCtrl::new(), ConnCtrl::new()];
+        let mut place = lobby.try_enter(&first, start).expect("it is empty");
+        let _second = lobby.try_enter(&second, start).expect("there is room");
         // The first is answered: now the second has waited longest.
-        first.renew(soon);
-        assert_eq!(lobby.look(start + PATIENCE), Room::Free);
-        assert!(guests[1].is_aborted() && !guests[0].is_aborted());
-        let third = lobby.enter(guests[2].clone(), start + PATIENCE);
-        assert_eq!(lobby.look(soon), Room::At(soon + PATIENCE));
+        place.renew(soon);
+        let full = lobby.try_enter(&third, soon).err();
+        let until = start + PATIENCE;
+        assert_eq!(full, Some(Full { until }));
+        let third_place = lobby.try_enter(&third, until).expect("its time is over");
+        assert!(second.is_aborted() && !first.is_aborted() && !third.is_aborted());
         assert_eq!(metrics.http_connections.get(), 2);
         assert_eq!(metrics.http_evictions.get(), 1);
-        drop(third);
-        assert_eq!(lobby.look(soon), Room::Free);
+        let full = lobby.try_enter(&second, until).err();
+        assert_eq!(full.map(|full| full.until), Some(soon + PATIENCE));
+        drop(third_place);
+        assert!(lobby.try_enter(&second, until).is_ok());
     }
 
     #[test]
     fn a_place_counts_once() {
         let (lobby, metrics) = lobby(1);
         let start = Instant::now();
-        let closed = lobby.enter(ConnCtrl::new(), start);
-        assert_eq!(lobby.look(start + PATIENCE), Room::Free);
-        let place = lobby.enter(ConnCtrl::new(), start + PATIENCE);
+        let closed = lobby
+            .try_enter(&ConnCtrl::new(), start)
+            .expect("it is empty");
+        let later = start + PATIENCE;
+        let place = lobby
+            .try_enter(&ConnCtrl::new(), later)
+            .expect("it makes room");
         // Closed for the other, and only then gone.
         drop(closed);
         assert_eq!(metrics.http_connections.get(), 1);
@@ -202,15 +201,18 @@ mod tests {
     async fn whoever_leaves_makes_room_at_once() {
         let (lobby, _) = lobby(1);
         // Far from due: only its leaving can end the wait.
-        let place = lobby.enter(ConnCtrl::new(), Instant::now() + Duration::from_secs(600));
+        let much_later = Instant::now() + Duration::from_secs(600);
+        let place = lobby
+            .try_enter(&ConnCtrl::new(), much_later)
+            .expect("it is empty");
         let waiting = tokio::spawn({
             let lobby = lobby.clone();
-            async move { lobby.room().await }
+            async move { lobby.enter(&ConnCtrl::new()).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(place);
         let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
-        assert!(matches!(waited, Ok(Ok(()))));
+        assert!(matches!(waited, Ok(Ok(_))));
     }
 }

@@ -16,6 +16,7 @@ mod http;
 mod idempotency;
 mod inbox;
 mod limits;
+mod memory;
 mod presence;
 mod protocols;
 mod queue;
