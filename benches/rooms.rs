@@ -1,8 +1,9 @@
 //! What a room costs in memory: `cargo bench --bench rooms [-- ROOMS]`.
 //!
 //! One pattern declares every room there can be. The growth of RssAnon is that of the engine alone, without sockets, after a first
-//! tenth: for rooms with one member each, for rooms that nobody is in any more, and for empty ones that keep one message.
+//! tenth: for empty rooms that keep one message, and for rooms with one member each.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, IoSlice, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,20 +12,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline::config::{MemoryFiles, read};
-use trunkline::engine::{Arrival, Attached, Engine, Link, Publication, RequestFacts};
+use trunkline::engine::{Arrival, Attached, Engine, Link, Publication, RequestFacts, TICK};
 use trunkline::plan::{Plan, build};
 use trunkline::telemetry::{MetricNames, Metrics, ProcessMemory};
 use trunkline::vocab::{Identity, SystemClock, User, UserId};
 
 const FILE: &str = r#"
 version: 1
-server: {limits: {memory: 1TiB, connections: 1000000, connections_per_ip: 1000000}, store: {memory: {max: 100GiB}}}
+server: {limits: {memory: 1000GiB, connections: 1000000, connections_per_ip: 1000000}, store: {memory: {max: 100GiB}}}
 auth: {guest: {anonymous: {}}}
 messages: {line: {schema: true, to: room}}
 rooms:
-  "live:{id}": {may_join: "true", messages: [line]}
+  "live:{id}": {may_join: "true", messages: [line], presence: {grace: 0s}}
   "kept:{id}": {may_join: "true", messages: [line], history: {messages: 100}}
-endpoints: {/ws: {auth: guest, limits: {rooms_per_connection: 1000}}}
+endpoints: {/ws: {auth: guest, rooms: ["live:{id}"], limits: {rooms_per_connection: 1000}}}
 "#;
 const ROOMS_EACH: usize = 1000;
 
@@ -46,25 +47,6 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let _within = runtime.enter();
     let engine = engine()?;
-    let mut members: Vec<Attached> = Vec::new();
-    let live = grow(rooms, |number| {
-        if number.is_multiple_of(ROOMS_EACH) {
-            members.push(connect(&engine, number)?);
-        }
-        let member = members.last().ok_or("nobody")?;
-        let join = format!(r#"{{"type":"join","room":"live:{number}"}}"#);
-        engine.receive_text(&member.connection, &join);
-        Ok(())
-    })?;
-    say(&format!(
-        "{} rooms with one member each: {live:.0} bytes a room",
-        engine.rooms()
-    ))?;
-    members.clear();
-    say(&format!(
-        "when everyone has left, {} rooms are there",
-        engine.rooms()
-    ))?;
     let key = UserId::of_application("bench");
     let kept = grow(rooms, |number| {
         let publication = Publication {
@@ -79,14 +61,35 @@ fn main() -> Outcome<()> {
             .map_err(|reject| reject.message.into_owned().into())
     })?;
     say(&format!(
-        "{} empty rooms with one message each: {kept:.0} bytes a room",
-        engine.rooms()
-    ))
+        "{rooms} empty rooms that keep one message: {kept:.0} bytes each"
+    ))?;
+    let mut members: Vec<Attached> = Vec::new();
+    let live = grow(rooms, |number| {
+        if number.is_multiple_of(ROOMS_EACH) {
+            members.push(connect(&engine, number)?);
+        }
+        let member = members.last().ok_or("nobody")?;
+        let join = format!(r#"{{"type":"join","room":"live:{number}"}}"#);
+        engine.receive_text(&member.connection, &join);
+        match engine.rooms() {
+            found if found == rooms + number + 1 => Ok(()),
+            _ => Err(format!("live:{number} was not joined").into()),
+        }
+    })?;
+    say(&format!(
+        "{rooms} rooms with one member: {live:.0} bytes each"
+    ))?;
+    drop(members);
+    while engine.rooms() > rooms {
+        engine.tick();
+        std::thread::sleep(TICK);
+    }
+    say("everyone has left: only the rooms that keep a message are there")
 }
 
 fn engine() -> Outcome<Arc<Engine>> {
     let files = MemoryFiles::default().with("channels.yaml", FILE.to_owned());
-    let read = read(Path::new("channels.yaml"), &files, &Default::default())?;
+    let read = read(Path::new("channels.yaml"), &files, &BTreeMap::new())?;
     let plan: Plan = build(&read, &files).plan.ok_or("the file has findings")?;
     let names = MetricNames {
         messages: &["line"],
