@@ -97,7 +97,6 @@ impl Engine {
     /// The whole way.
     pub(super) fn run(self: &Arc<Self>, decoded: Decoded<'_>) -> Result<Outcome, Refused> {
         self.metrics.messages_received[decoded.message.index].inc();
-        self.ceiling.check_message()?;
         let admitted = self.admit_message(decoded)?;
         let permitted = self.permit(admitted)?;
         let valid = validate(permitted)?;
@@ -106,6 +105,8 @@ impl Engine {
 
     fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
         self.spend(&decoded).map_err(Refused::TooFast)?;
+        // Behind the limits: who tries again and again pays for it.
+        self.ceiling.check_message()?;
         let value = read_data(&decoded)?;
         // Counted now: a reply is made while the room is locked.
         let users_count = if value.is_some() {
