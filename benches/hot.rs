@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -220,7 +221,8 @@ impl World {
             .admit(ticket, arrival)
             .unwrap_or_else(|_| panic!("anyone may"));
         let link = Arc::new(Swallow(self.writes.clone()));
-        self.connections.push(engine.attach(admission, link));
+        self.connections
+            .push(engine.attach(admission, link, Bytes::new()));
     }
 
     /// Has the first connection say `text`, and returns when `writes` more have been made.

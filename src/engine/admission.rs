@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
 use crate::engine::limit::Subject;
@@ -162,8 +164,14 @@ impl Engine {
         Ok(rooms)
     }
 
-    /// The upgrade is done: the connection joins its automatic rooms and is welcomed.
-    pub fn attach(self: &Arc<Self>, admission: Admission, link: Arc<dyn Link>) -> Attached {
+    /// The upgrade is done: the connection joins its automatic rooms and is welcomed. `answer`, which the transport has not sent
+    /// yet, goes in front of the first frame.
+    pub fn attach(
+        self: &Arc<Self>,
+        admission: Admission,
+        link: Arc<dyn Link>,
+        answer: Bytes,
+    ) -> Attached {
         let Admission {
             arrival,
             rooms,
@@ -216,13 +224,14 @@ impl Engine {
                 Err(_) if when_allowed => {}
                 Err(reject) => {
                     connection.reject(None, &reject);
-                    connection.open_with(None);
+                    connection.open_with(answer, None);
                     connection.close(CloseCode::NotAllowed);
                     return attached;
                 }
             }
         }
-        connection.open_with(welcome(connection, &joined, self.clock.now()).as_ref());
+        let welcome = welcome(connection, &joined, self.clock.now());
+        connection.open_with(answer, welcome.as_ref());
         self.watch(connection);
         if self.is_draining() {
             // Its handshake was under way when everyone was told.

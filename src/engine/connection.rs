@@ -302,15 +302,17 @@ impl Connection {
         self.settle_receipts();
     }
 
-    /// Sends `first` before everything that was held back, and lets that go.
-    pub(super) fn open_with(self: &Arc<Self>, first: Option<&Frame>) {
-        let written = self.with_outbox_alone(|outbox| {
-            outbox.open(
-                first.map(|frame| self.packed(frame.bytes().clone())),
-                &*self.link,
-                self.bounds(),
-            )
-        });
+    /// Sends the transport's `answer` and `first` before everything that was held back, and lets that go.
+    pub(super) fn open_with(self: &Arc<Self>, answer: Bytes, first: Option<&Frame>) {
+        let first = first.map(|first| self.packed(first.bytes().clone()));
+        let opening = match first {
+            Some(first) if answer.is_empty() => Some(first),
+            // One piece: it leaves in one write anyway.
+            Some(first) => Some([&answer[..], &first].concat().into()),
+            None => Some(answer).filter(|answer| !answer.is_empty()),
+        };
+        let bounds = self.bounds();
+        let written = self.with_outbox_alone(|outbox| outbox.open(opening, &*self.link, bounds));
         self.follow_up(written);
         self.settle_receipts();
     }

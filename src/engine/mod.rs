@@ -19,6 +19,7 @@ mod flush;
 mod form;
 mod limit;
 mod membership;
+mod memory;
 mod outbox;
 mod outlet;
 mod pipeline;
@@ -45,8 +46,8 @@ use crate::broker::memory::{Hall as AnyHall, Rooms};
 use crate::plan::Plan;
 use crate::room::Keys;
 use crate::store::MemoryStore;
-use crate::telemetry::Metrics;
-use crate::vocab::{Clock, ConnectionId, MessageId};
+use crate::telemetry::{Memory, Metrics};
+use crate::vocab::{Clock, MessageId};
 
 pub use admission::{Admission, Arrival, Attached};
 pub use connection::{Connection, RequestFacts};
@@ -72,10 +73,12 @@ pub struct Engine {
     users: users::Users,
     addresses: users::Addresses,
     connections: AtomicUsize,
+    connection_ids: ticket::ConnectionIds,
     limits: limit::Limits,
     timers: timer::Timers,
     alarms: timer::Alarms,
     store: Arc<MemoryStore>,
+    ceiling: memory::Ceiling,
     endpoint_keys: Mutex<Keys>,
     outlet: Arc<outlet::Outlet>,
     /// Tells apart what is thinned.
@@ -91,14 +94,21 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for `plan`, with nobody connected.
-    pub fn new(plan: Arc<Plan>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        plan: Arc<Plan>,
+        clock: Arc<dyn Clock>,
+        memory: Arc<dyn Memory>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
         Arc::new(Self {
+            ceiling: memory::Ceiling::new(&plan, memory),
             limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),
             connections: AtomicUsize::new(0),
+            connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),
             alarms: timer::Alarms::default(),
             outlet: Arc::new(outlet::Outlet::new(&plan, metrics.clone())),
@@ -186,8 +196,4 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 
 fn random_u32() -> u32 {
     u32::from_ne_bytes(random_bytes())
-}
-
-fn random_connection_id() -> ConnectionId {
-    ConnectionId::from_random(u128::from_ne_bytes(random_bytes()))
 }

@@ -109,6 +109,8 @@ impl Engine {
     fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
         let monotonic = self.clock.monotonic();
         self.spend(&decoded, monotonic).map_err(Refused::TooFast)?;
+        // Behind the limits: who tries again and again pays for it.
+        self.ceiling.check_message()?;
         let reads = reads(&decoded.message);
         let data = read_data(&decoded, reads)?;
         // Counted now: a reply is made while the room is locked.

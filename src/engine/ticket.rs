@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::engine::limit::{AddressKey, Exceeded, Subject};
-use crate::engine::{Engine, random_connection_id};
+use crate::engine::{Engine, random_bytes};
 use crate::plan::{Endpoint, RateKey};
 use crate::protocol::CloseCode;
 use crate::telemetry::HandshakeOutcome;
@@ -64,6 +66,26 @@ impl Refusal {
             message: message.into(),
             retry_after,
             outcome: HandshakeOutcome::Unavailable,
+        }
+    }
+}
+
+/// Random ids for connections, asked of the operating system for many at a time: a call for each is a fiftieth of a handshake.
+#[derive(Default)]
+pub(super) struct ConnectionIds(Mutex<Vec<u8>>);
+
+const ID_BYTES: usize = size_of::<u128>();
+
+impl ConnectionIds {
+    fn next(&self) -> ConnectionId {
+        let mut random = self.0.lock();
+        loop {
+            if let Some((rest, id)) = random.split_last_chunk::<ID_BYTES>() {
+                let (left, id) = (rest.len(), u128::from_ne_bytes(*id));
+                random.truncate(left);
+                return ConnectionId::from_random(id);
+            }
+            random.extend(random_bytes::<{ 64 * ID_BYTES }>());
         }
     }
 }
@@ -136,12 +158,16 @@ impl Engine {
         if others >= server.connections_max {
             return Err(full("the server has as many connections as it may"));
         }
+        if self.ceiling.refuses_newcomers(others) {
+            let message = "the server is short of memory";
+            return Err(Refusal::unavailable(message, CloseCode::Overloaded));
+        }
         let address = AddressKey::from(ip);
         if !self.addresses.take(address, server.connections_per_ip_max) {
             return Err(full("your address has as many connections as it may"));
         }
         Ok(Ticket(Arc::new(Counted {
-            id: random_connection_id(),
+            id: self.connection_ids.next(),
             connections,
             address,
         })))

@@ -53,8 +53,9 @@ impl Engine {
         }
         self.forget_some(ticks);
         if self.store.is_full() {
-            self.shorten_logs(ticks);
+            self.shorten_logs(ticks, self.plan.server.store_bytes_max.len() as u64);
         }
+        self.watch_memory(now);
     }
 
     fn ring_alarms(self: &Arc<Self>) {
@@ -171,15 +172,15 @@ impl Engine {
         }
     }
 
-    /// The store is full: the logs of one shard's rooms after the other are halved until it is not.
-    fn shorten_logs(&self, ticks: u64) {
+    /// The logs of one shard's rooms after the other are halved, until the store keeps at most so many bytes or all have been.
+    pub(super) fn shorten_logs(&self, ticks: u64, bytes_max: u64) {
         for shard in 0..64 {
+            if self.store.bytes() as u64 <= bytes_max {
+                return;
+            }
             for hall in self.rooms.of_shard(ticks as usize + shard) {
                 hall.lock().room.halve();
                 self.rooms.retire(&hall);
-            }
-            if !self.store.is_full() {
-                return;
             }
         }
     }

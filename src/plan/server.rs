@@ -18,6 +18,10 @@ pub struct Server {
     pub connections_max: usize,
     /// Connections of one address at a time; IPv6 counts by /64.
     pub connections_per_ip_max: usize,
+    /// Connections that speak HTTP at a time: handshakes under way, calls of the API, those kept alive.
+    pub http_connections_max: usize,
+    /// The ceiling of the process's memory; none for a share of the machine's.
+    pub memory_max: Option<ByteSize>,
     /// How long a handshake may take, credential included.
     pub handshake_timeout: Duration,
     /// How long a shutdown waits for connections to end by themselves.

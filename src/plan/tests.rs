@@ -338,7 +338,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
             vec![("server", "{tls: {certificate: a.pem, key: b.pem}}")],
             "`tls`",
         ),
-        (vec![("server", "{limits: {memory: 1GiB}}")], "`memory`"),
         (
             vec![("server", "{console: {key: 0123456789abcdef}}")],
             "`console`",

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use tokio::task::JoinSet;
 
 use crate::auth::Authenticator;
 use crate::engine::Engine;
-use crate::plan::{Listener, Plan};
+use crate::plan::Plan;
 use crate::protocol::{CloseCode, RejectCode};
-use crate::telemetry::{Health, MetricNames, Metrics};
+use crate::telemetry::{Health, Memory, MetricNames, Metrics, ProcessMemory};
 use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
+use crate::transport::lobby::Lobby;
 use crate::transport::{Served, router};
 use crate::vocab::{Clock, SystemClock};
 
@@ -90,9 +92,21 @@ impl Running {
     /// # Errors
     /// An address cannot be listened on; then none is.
     pub fn start(plan: Plan, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        Self::start_within(plan, clock, Arc::new(ProcessMemory::open()))
+    }
+
+    /// As [`Running::start`], with the memory that `memory` says there is.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; then none is.
+    pub fn start_within(
+        plan: Plan,
+        clock: Arc<dyn Clock>,
+        memory: Arc<dyn Memory>,
+    ) -> Result<Self, RunError> {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
-        let engine = Engine::new(plan.clone(), clock.clone(), metrics);
+        let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
         let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
         let health = Arc::new(Health::new());
         let served = Served {
@@ -104,24 +118,28 @@ impl Running {
             head_timeout: plan.server.handshake_timeout,
             ..RequestLimits::default()
         };
-        let acceptors: Vec<(&Listener, TcpAcceptor)> = plan
-            .server
-            .listen
-            .iter()
-            .map(|listener| Ok((listener, TcpAcceptor::bind(listener.address, limits)?)))
-            .collect::<Result<_, BindError>>()?;
-        let addresses: Vec<SocketAddr> = acceptors
-            .iter()
-            .map(|(_, acceptor)| acceptor.local_addr())
-            .collect();
+        let lobby = Lobby::new(plan.server.http_connections_max, engine.metrics().clone());
+        // A listening socket for each thread that can accept.
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let sockets = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        let mut bound = Vec::new();
+        for listener in &plan.server.listen {
+            let acceptors = TcpAcceptor::bind(listener.address, sockets, limits, &lobby)?;
+            bound.push((listener, acceptors));
+        }
+        let mut addresses = Vec::new();
         let mut listeners = JoinSet::new();
-        for (listener, acceptor) in acceptors {
-            let service = router::router(&served, listener);
-            listeners.spawn(async move {
-                if let Err(error) = acceptor.into_server().try_serve(service).await {
-                    tracing::error!(%error, "a listener ended");
-                }
-            });
+        for (listener, acceptors) in bound {
+            addresses.extend(acceptors.first().map(TcpAcceptor::local_addr));
+            let router = Arc::new(router::router(&served, listener));
+            for acceptor in acceptors {
+                let router = router.clone();
+                listeners.spawn(async move {
+                    if let Err(error) = acceptor.into_server().try_serve(router).await {
+                        tracing::error!(%error, "a listener ended");
+                    }
+                });
+            }
         }
         let mut upkeep = JoinSet::new();
         upkeep.spawn(engine.clone().run_ticks());

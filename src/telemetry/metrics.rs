@@ -15,7 +15,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 type Labels = Vec<(&'static str, String)>;
 
 /// The names that metrics are counted by, in the order of the Plan's indexes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MetricNames<'a> {
     /// Message types, by their index.
     pub messages: &'a [&'a str],
@@ -138,12 +138,22 @@ pub struct Metrics {
     /// Connections ended.
     pub closes: CloseCounters,
     handshakes: Box<[Counter]>,
+    /// Connections that speak HTTP: handshakes under way, calls, and those kept alive.
+    pub http_connections: Gauge,
+    /// Connections that spoke HTTP, closed to make room for others.
+    pub http_evictions: Counter,
     /// Bytes that wait in outboxes.
     pub queue_bytes: Gauge,
     /// Frames that wait in outboxes.
     pub queue_frames: Gauge,
     /// Bytes in the store.
     pub store_bytes: Gauge,
+    /// Bytes of the process that are in memory, at the last look.
+    pub memory_bytes: Gauge,
+    /// The ceiling for that; 0 where there is none.
+    pub memory_ceiling_bytes: Gauge,
+    /// Connections that were closed because of it.
+    pub shed_connections: Counter,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
     /// Rules that could not be evaluated, and so denied.
@@ -212,9 +222,26 @@ impl Metrics {
                 "outcome",
                 &HandshakeOutcome::ALL.map(HandshakeOutcome::as_str),
             ),
+            http_connections: own.one(
+                "http_connections",
+                "Connections that speak HTTP: handshakes under way, calls, and those kept alive",
+            ),
+            http_evictions: own.one(
+                "http_evictions",
+                "Connections that spoke HTTP, closed to make room for others",
+            ),
             queue_bytes: own.one("queue_bytes", "Bytes that wait in outboxes"),
             queue_frames: own.one("queue_frames", "Frames that wait in outboxes"),
             store_bytes: own.one("store_bytes", "Bytes in the store"),
+            memory_bytes: own.one("memory_bytes", "Bytes of the process that are in memory"),
+            memory_ceiling_bytes: own.one(
+                "memory_ceiling_bytes",
+                "The ceiling for memory_bytes; 0 where there is none",
+            ),
+            shed_connections: own.one(
+                "shed_connections",
+                "Connections closed to stay below the memory ceiling",
+            ),
             rate_limited: own.limits(names.limits),
             rule_failures: own.one(
                 "rule_failures",
@@ -333,9 +360,14 @@ mod tests {
             r#"trunkline_closes_total{code="4008"} 0"#,
             r#"trunkline_closes_total{code="other"} 0"#,
             r#"trunkline_handshakes_total{outcome="bad_request"} 0"#,
+            "trunkline_http_connections 0",
+            "trunkline_http_evictions_total 0",
             "trunkline_queue_bytes 0",
             "trunkline_queue_frames 0",
             "trunkline_store_bytes 0",
+            "trunkline_memory_bytes 0",
+            "trunkline_memory_ceiling_bytes 0",
+            "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
             "trunkline_rule_failures_total 0",
             "trunkline_rule_denials_total 0",

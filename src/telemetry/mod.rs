@@ -1,17 +1,19 @@
 //! What the server says of itself: its log, its metrics, its health.
 //!
 //! [`start_log`] is called once, at the start; [`Metrics`] is every number there is, with the names resolved beforehand, so that
-//! counting is one atomic addition; [`Health`] answers `/healthz` and `/readyz`. Nothing here knows what is counted, and nothing
+//! counting is one atomic addition; [`Memory`] is how much the process has of it; [`Health`] answers `/healthz` and `/readyz`. Nothing here knows what is counted, and nothing
 //! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
 
 mod health;
 mod log;
+mod memory;
 mod metrics;
 mod process;
 mod redact;
 
 pub use health::{Health, HealthState};
 pub use log::{LogForm, LogStartError, start_log};
+pub use memory::{Memory, ProcessMemory, VirtualMemory};
 pub use metrics::{
     CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
 };

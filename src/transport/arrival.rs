@@ -1,6 +1,7 @@
 //! What a request says: its path, its query, where it came from, which page sent it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use salvo::Request;
 use salvo::http::header::{HOST, HeaderMap, ORIGIN};
@@ -52,11 +53,10 @@ fn address_of(text: &str) -> Option<IpAddr> {
         .ok()
 }
 
-/// The query of the URL.
-pub(super) fn query(request: &mut Request) -> Parameters {
-    let pairs = request.queries().flat_iter();
-    pairs
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+/// The query of the URL. salvo's own reading makes a map of maps of it, which costs a handshake a microsecond.
+pub(super) fn query(request: &Request) -> Parameters {
+    form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        .map(|(name, value)| (Arc::<str>::from(name), Box::<str>::from(value)))
         .collect()
 }
 

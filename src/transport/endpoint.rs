@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use salvo::http::header::{HeaderValue, RETRY_AFTER};
 use salvo::http::{StatusCode, StatusError};
 use salvo::writing::Text;
@@ -101,11 +102,7 @@ impl Handler for EndpointHandler {
                 let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| async move {
                     let decoder = socket::decoder(&endpoint.limits, deflation);
-                    let Upgraded {
-                        stream,
-                        already_read,
-                    } = upgraded;
-                    socket::run(served.engine, admission, stream, decoder, already_read).await;
+                    socket::run(served.engine, admission, upgraded, decoder);
                 });
             }
             Verdict::Awaited {
@@ -128,7 +125,8 @@ impl Handler for EndpointHandler {
                     self.spawn(upgrading, move |_, endpoint, upgraded| async move {
                         let _counted = ticket;
                         let (code, reason) = (refusal.close, &*refusal.message);
-                        socket::refuse(upgraded.stream, &endpoint, code, reason).await;
+                        let answer = &upgraded.answer;
+                        socket::refuse(upgraded.stream, answer, &endpoint, code, reason).await;
                     });
                 } else {
                     write(&refusal, response);
@@ -157,7 +155,7 @@ impl EndpointHandler {
 
     fn judge(
         &self,
-        request: &mut Request,
+        request: &Request,
         path: Parameters,
         ip: IpAddr,
         deflation: Option<Deflation>,
@@ -171,7 +169,7 @@ impl EndpointHandler {
 
     fn try_judge(
         &self,
-        request: &mut Request,
+        request: &Request,
         path: Parameters,
         ip: IpAddr,
         deflation: Option<Deflation>,
@@ -242,19 +240,17 @@ impl EndpointHandler {
         }
     }
 
-    /// Takes the socket when the 101 is out, within the handshake's time.
+    /// Takes the socket when HTTP is done with it, which nothing that the client does can delay.
     fn spawn<F, R>(&self, upgrading: Upgrading, then: F)
     where
         F: FnOnce(Served, Arc<Endpoint>, Upgraded) -> R + Send + 'static,
         R: Future<Output = ()> + Send,
     {
         let (served, endpoint) = (self.served.clone(), self.endpoint.clone());
-        let within = served.engine.plan().server.handshake_timeout;
         tokio::spawn(async move {
-            match tokio::time::timeout(within, upgrading.finish()).await {
-                Ok(Ok(upgraded)) => then(served, endpoint, upgraded).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a handshake was not finished"),
-                Err(_) => tracing::debug!("a handshake took too long"),
+            match upgrading.finish().await {
+                Ok(upgraded) => then(served, endpoint, upgraded).await,
+                Err(error) => tracing::debug!(%error, "a handshake was not finished"),
             }
         });
     }
@@ -283,27 +279,21 @@ async fn await_first_message(
     awaited: FirstMessage,
 ) {
     let metrics = served.engine.metrics().clone();
-    let Upgraded {
-        stream,
-        already_read,
-    } = upgraded;
     let wait = awaited.deadline.since(served.engine.clock().monotonic());
-    let first = socket::first_message(&stream, &mut decoder, already_read.to_vec());
-    let (text, rest) = match tokio::time::timeout(wait, first).await {
+    let first = socket::first_message(&upgraded, &mut decoder);
+    let first = tokio::time::timeout(wait, first).await;
+    // The answer is out.
+    let stream = upgraded.stream;
+    let (text, rest) = match first {
         Ok(Ok(first)) => first,
         Ok(Err(code)) => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
-            return socket::refuse(stream, &endpoint, code, code.reason()).await;
+            return socket::refuse(stream, &[], &endpoint, code, code.reason()).await;
         }
         Err(_) => {
             metrics.handshake(HandshakeOutcome::Timeout);
-            return socket::refuse(
-                stream,
-                &endpoint,
-                CloseCode::NotAllowed,
-                "the first message, a token, did not come in time",
-            )
-            .await;
+            let reason = "the first message, a token, did not come in time";
+            return socket::refuse(stream, &[], &endpoint, CloseCode::NotAllowed, reason).await;
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
@@ -311,7 +301,7 @@ async fn await_first_message(
         _ => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
-            return socket::refuse(stream, &endpoint, CloseCode::NotAllowed, reason).await;
+            return socket::refuse(stream, &[], &endpoint, CloseCode::NotAllowed, reason).await;
         }
     };
     let admission = match identity {
@@ -323,11 +313,16 @@ async fn await_first_message(
     match admission {
         Ok(admission) => {
             metrics.handshake(HandshakeOutcome::Accepted);
-            socket::run(served.engine, admission, stream, decoder, rest).await;
+            let opened = Upgraded {
+                stream,
+                answer: Bytes::new(),
+                already_read: rest,
+            };
+            socket::run(served.engine, admission, opened, decoder);
         }
         Err(refusal) => {
             metrics.handshake(refusal.outcome);
-            socket::refuse(stream, &endpoint, refusal.close, &refusal.message).await;
+            socket::refuse(stream, &[], &endpoint, refusal.close, &refusal.message).await;
         }
     }
 }

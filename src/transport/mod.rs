@@ -7,9 +7,11 @@ pub mod acceptor;
 mod api;
 mod arrival;
 mod endpoint;
+pub mod lobby;
 mod operations;
 pub mod router;
 mod socket;
+pub mod stream;
 pub mod upgrade;
 
 use std::sync::Arc;

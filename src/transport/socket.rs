@@ -20,6 +20,7 @@ use crate::protocol::websocket::{
     self, Decoder, Deflation, Event, Inflater, Input, Limits, Masking, Role, Violation,
     encode_close, encode_pong,
 };
+use crate::transport::upgrade::Upgraded;
 
 /// So much is read at a time.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -77,16 +78,10 @@ pub(super) fn decoder(limits: &ConnectionLimits, deflation: Option<Deflation>) -
     }
 }
 
-/// Runs an admitted connection to its end. `decoder` may have begun with the first message; `already_read` follows that.
-pub(super) async fn run(
-    engine: Arc<Engine>,
-    admission: Admission,
-    stream: TcpStream,
-    decoder: Decoder,
-    already_read: Bytes,
-) {
-    let link = Arc::new(TcpLink(stream));
-    let attached = engine.attach(admission, link.clone());
+/// Runs an admitted connection to its end, in a task of its own. `decoder` may have begun with the first message.
+pub(super) fn run(engine: Arc<Engine>, admission: Admission, upgraded: Upgraded, decoder: Decoder) {
+    let link = Arc::new(TcpLink(upgraded.stream));
+    let attached = engine.attach(admission, link.clone(), upgraded.answer);
     let mut session = Session {
         engine,
         attached,
@@ -95,11 +90,10 @@ pub(super) async fn run(
         peer_closed: false,
         ending: false,
     };
-    if !already_read.is_empty() {
-        let mut bytes = already_read.to_vec();
+    if !upgraded.already_read.is_empty() {
+        let mut bytes = upgraded.already_read.to_vec();
         SCRATCH.with_borrow_mut(|scratch| session.take_safely(&mut bytes, &mut scratch.inflater));
     }
-    drop(already_read);
     // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
     tokio::spawn(async move { std::future::poll_fn(|context| session.poll(context)).await });
 }
@@ -240,15 +234,19 @@ impl Session {
     }
 }
 
-/// Waits for the first text message, which has to bring the credential.
+/// Sends the answer, and waits for the first text message, which has to bring the credential. What came behind it is given too.
 pub(super) async fn first_message(
-    stream: &TcpStream,
+    upgraded: &Upgraded,
     decoder: &mut Decoder,
-    mut already_read: Vec<u8>,
 ) -> Result<(String, Bytes), CloseCode> {
+    let stream = &upgraded.stream;
+    write_all(stream, &upgraded.answer)
+        .await
+        .map_err(|_| CloseCode::Normal)?;
+    let mut bytes = upgraded.already_read.to_vec();
     loop {
-        if !already_read.is_empty() {
-            let mut input = Input::new(&mut already_read);
+        if !bytes.is_empty() {
+            let mut input = Input::new(&mut bytes);
             while let Some(event) = decoder.next(&mut input).map_err(close_code)? {
                 match event {
                     Event::Text(text) => {
@@ -262,14 +260,25 @@ pub(super) async fn first_message(
             }
         }
         stream.readable().await.map_err(|_| CloseCode::Normal)?;
-        already_read =
-            SCRATCH.with_borrow_mut(|Scratch { bytes, .. }| match stream.try_read(bytes) {
-                Ok(0) => Err(CloseCode::Normal),
-                Ok(len) => Ok(bytes[..len].to_vec()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
-                Err(_) => Err(CloseCode::Normal),
-            })?;
+        bytes = SCRATCH.with_borrow_mut(|scratch| match stream.try_read(&mut scratch.bytes) {
+            Ok(0) => Err(CloseCode::Normal),
+            Ok(len) => Ok(scratch.bytes[..len].to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            Err(_) => Err(CloseCode::Normal),
+        })?;
     }
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn close_code(violation: Violation) -> CloseCode {
@@ -281,26 +290,25 @@ fn close_code(violation: Violation) -> CloseCode {
     }
 }
 
-/// Ends a connection that was never admitted, with a code that browsers can read.
-pub(super) async fn refuse(stream: TcpStream, endpoint: &Endpoint, code: CloseCode, reason: &str) {
+/// Ends a connection that was never admitted, with a code that browsers can read, behind the answer where that is not out.
+pub(super) async fn refuse(
+    stream: TcpStream,
+    answer: &[u8],
+    endpoint: &Endpoint,
+    code: CloseCode,
+    reason: &str,
+) {
     let Some(code) = websocket::CloseCode::new(code.as_u16()) else {
         return;
     };
     let frame = encode_close(code, reason, Masking::Plain);
+    let farewell = [answer, &frame].concat();
     let timeout = endpoint
         .heartbeat
         .timeout
         .min(std::time::Duration::from_secs(5));
-    let farewell = async {
-        let mut written = 0;
-        while written < frame.len() {
-            stream.writable().await?;
-            match stream.try_write(&frame[written..]) {
-                Ok(more) => written += more,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+    let end = async {
+        write_all(&stream, &farewell).await?;
         socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write)?;
         let mut rest = [0; 256];
         loop {
@@ -314,5 +322,5 @@ pub(super) async fn refuse(stream: TcpStream, endpoint: &Endpoint, code: CloseCo
         }
     };
     // Whether the peer took it or not, the connection ends here.
-    let _ = tokio::time::timeout(timeout, farewell).await;
+    let _ = tokio::time::timeout(timeout, end).await;
 }

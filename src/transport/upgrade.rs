@@ -1,8 +1,8 @@
 //! From an HTTP request to a WebSocket's bare socket (RFC 6455 §4.2).
 //!
 //! [`UpgradeRequest::read`] checks what the client asked for; who it is and whether it may come in is decided between that and
-//! [`UpgradeRequest::accept`], which answers 101. Then [`Upgrading::finish`] gives the socket, with nothing of HTTP left around
-//! it: no buffer, no task, no limit. Whatever ends the connection from here on is the caller's.
+//! [`UpgradeRequest::accept`], which answers 101. Then [`Upgrading::finish`] gives the socket and that answer, to be written
+//! with the first frame, with nothing of HTTP left around it: no buffer, no task, no limit. Whatever ends the connection from here on is the caller's.
 
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
@@ -18,6 +18,7 @@ use salvo::{Request, Response};
 use tokio::net::TcpStream;
 
 use crate::protocol::websocket::{ClientKey, Deflation, VERSION, VersionOffer, has_token, tokens};
+use crate::transport::stream::HttpStream;
 
 /// A request that may be answered with 101.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub struct Agreement {
     pub deflation: Option<Deflation>,
 }
 
-/// The answer is 101 and the socket will be free once that is sent.
+/// The answer is 101 and the socket will be free once the handler has returned.
 #[derive(Debug)]
 #[must_use = "the socket closes with it"]
 pub struct Upgrading(OnUpgrade);
@@ -71,6 +72,8 @@ pub struct Upgrading(OnUpgrade);
 pub struct Upgraded {
     /// The socket.
     pub stream: TcpStream,
+    /// The answer 101: to be written first, with what comes next.
+    pub answer: Bytes,
     /// What the client sent along with its request: to be decoded first.
     pub already_read: Bytes,
 }
@@ -78,7 +81,7 @@ pub struct Upgraded {
 /// The 101 did not lead to a WebSocket.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
-    /// The client was gone before it had the answer.
+    /// The connection was closed before it was a WebSocket.
     #[error("the connection ended within the handshake: {0}")]
     Ended(hyper::Error),
     /// The request came through another acceptor than [`super::acceptor::TcpAcceptor`].
@@ -194,21 +197,23 @@ impl UpgradeRefusal {
 }
 
 impl Upgrading {
-    /// Waits until the answer is sent, and takes the socket.
+    /// Takes the socket once HTTP is done with it. That waits for nothing that the client does: the answer is kept for us.
     ///
-    /// It must not be awaited in the handler: the answer is sent only after that has returned.
+    /// It must not be awaited in the handler: the answer is given only after that has returned.
     ///
     /// # Errors
-    /// The client was gone before, or the request did not come over a plain TCP stream.
+    /// The connection was closed before, or the request did not come over a plain TCP stream.
     pub async fn finish(self) -> Result<Upgraded, UpgradeError> {
         let upgraded = self.0.await.map_err(UpgradeError::Ended)?;
         let parts = upgraded
-            .downcast::<TokioIo<TcpStream>>()
+            .downcast::<TokioIo<HttpStream>>()
             .map_err(|_| UpgradeError::NotTcp)?;
         // A copy, even of nothing: hyper's view keeps its whole buffer of 8 KB or more alive.
         let already_read = Bytes::copy_from_slice(&parts.read_buf);
+        let (stream, answer) = parts.io.into_inner().into_parts();
         Ok(Upgraded {
-            stream: parts.io.into_inner(),
+            stream,
+            answer,
             already_read,
         })
     }

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -17,7 +19,9 @@ use trunkline::protocol::websocket::{
     Decoder, Event, Input, Limits, Masking, Role, encode_binary, encode_close, encode_pong,
     encode_text,
 };
+use trunkline::telemetry::{MetricNames, Metrics};
 use trunkline::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
+use trunkline::transport::lobby::Lobby;
 use trunkline::transport::upgrade::{Agreement, UpgradeRequest, Upgraded};
 
 thread_local! {
@@ -26,7 +30,10 @@ thread_local! {
 
 /// Serves on a port of the system's choice, and tells which.
 pub(crate) fn serve(limits: RequestLimits) -> Result<SocketAddr, BindError> {
-    let acceptor = TcpAcceptor::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), limits)?;
+    let lobby = Lobby::new(1000, Arc::new(Metrics::new(&MetricNames::default())));
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut acceptors = TcpAcceptor::bind(any_port, NonZeroUsize::MIN, limits, &lobby)?;
+    let acceptor = acceptors.remove(0);
     let address = acceptor.local_addr();
     let router = Router::new()
         .push(Router::with_path("/echo").goal(Echo))
@@ -98,7 +105,7 @@ impl Connection {
         let mut connection = Self {
             stream: upgraded.stream,
             decoder: Decoder::new(Role::Server, Limits::default()),
-            waiting: Vec::new(),
+            waiting: vec![upgraded.answer],
             phase: Phase::Open,
         };
         if !upgraded.already_read.is_empty() {

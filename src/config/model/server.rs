@@ -96,6 +96,8 @@ pub struct ServerLimits {
     pub connections: Option<Spanned<usize>>,
     /// `connections_per_ip`: of one address at a time.
     pub connections_per_ip: Option<Spanned<usize>>,
+    /// `http_connections`: those that are no WebSockets, or not yet.
+    pub http_connections: Option<Spanned<usize>>,
     /// `memory`: above it new connections are refused.
     pub memory: Option<Spanned<ByteSize>>,
     /// `handshake`: how long a handshake may take, credential included.

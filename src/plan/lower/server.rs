@@ -13,6 +13,7 @@ use crate::vocab::{ByteSize, Pattern};
 
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
+const HTTP_CONNECTIONS_MAX: usize = 4000;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
@@ -43,6 +44,14 @@ impl Lowering<'_> {
                 CONNECTIONS_PER_IP_MAX,
                 "connections_per_ip",
             ),
+            http_connections_max: self.above_zero(
+                limits.http_connections,
+                HTTP_CONNECTIONS_MAX,
+                "http_connections",
+            ),
+            memory_max: limits
+                .memory
+                .map(|memory| self.above_zero(Some(memory), memory.value, "memory")),
             handshake_timeout: self.above_zero(limits.handshake, HANDSHAKE_TIMEOUT, "handshake"),
             shutdown_grace: value(server.shutdown.grace, SHUTDOWN_GRACE),
             shutdown_spread: value(server.shutdown.spread, SHUTDOWN_SPREAD),
@@ -57,10 +66,6 @@ impl Lowering<'_> {
     fn unsupported_server(&mut self, server: &config::Server) {
         if let Some(tls) = &server.tls {
             self.unsupported_tls(tls);
-        }
-        if let Some(memory) = server.limits.memory {
-            let instead = "bound memory with `connections` and the endpoints' `queue_bytes`";
-            self.unsupported(memory.span, "`memory`", instead);
         }
         if let Some(broker) = &server.broker {
             let what = match broker.value {

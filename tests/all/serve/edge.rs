@@ -1,7 +1,10 @@
 //! Paths, proxies and guests: what stands at the edge of the server.
 
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
+use crate::serve::client::{DEADLINE, read_response, write_head};
 use crate::serve::harness::Server;
 
 const EDGE: &str = r#"
@@ -85,4 +88,31 @@ async fn a_key_with_rooms_is_for_rooms() {
             "{target}"
         );
     }
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_shut_others_out() {
+    let server = Server::start(&EDGE.replace(
+        "  trusted_proxies",
+        "  limits: {http_connections: 2}\n  trusted_proxies",
+    ));
+    let connect = || async {
+        TcpStream::connect(server.address())
+            .await
+            .expect("it listens")
+    };
+    let (mut first, mut second) = (connect().await, connect().await);
+    // The lobby is full until the first has been silent for long enough; then there is room for one more, again and again.
+    for _ in 0..2 {
+        server.join("/guest").await.close().await;
+    }
+    let closed = async { first.read(&mut [0; 8]).await.unwrap_or(0) };
+    let closed = tokio::time::timeout(DEADLINE, closed).await;
+    assert_eq!(closed, Ok(0), "the one that was silent longest");
+    let metrics = server.http("GET", "/metrics", &[], "").await.body;
+    let evictions = "trunkline_http_evictions_total 1";
+    assert!(metrics.lines().any(|line| line == evictions), "{metrics}");
+    // The second still has its place, and may ask.
+    write_head(&mut second, "GET", "/healthz", &[("Connection", "close")]).await;
+    assert_eq!(read_response(&mut second).await.status, 200);
 }

@@ -15,6 +15,7 @@ use trunkline::diag::render::{Colours, human};
 use trunkline::engine::Engine;
 use trunkline::plan::build;
 use trunkline::server::Running;
+use trunkline::telemetry::Memory;
 use trunkline::vocab::{Clock, Timestamp, VirtualClock};
 
 use crate::serve::client::{Client, DEADLINE, Response, read_response, upgrade, write_head};
@@ -47,14 +48,29 @@ fn plan(yaml: &str) -> trunkline::plan::Plan {
 impl Server {
     /// Serves what `yaml` declares.
     pub(super) fn start(yaml: &str) -> Self {
-        let noon = Timestamp::parse("2026-11-22T12:00:00Z").expect("a moment");
-        let clock = Arc::new(VirtualClock::new(noon));
+        let clock = Self::clock();
         Self::start_with(yaml, clock.clone(), clock)
     }
 
     /// Serves what `yaml` declares under a clock of the test's own.
     pub(super) fn start_with(yaml: &str, clock: Arc<VirtualClock>, seen: Arc<dyn Clock>) -> Self {
         let running = Running::start(plan(yaml), seen).expect("it starts");
+        Self::of(running, clock)
+    }
+
+    /// Serves what `yaml` declares, with the memory that the test says there is.
+    pub(super) fn start_in(yaml: &str, memory: Arc<dyn Memory>) -> Self {
+        let clock = Self::clock();
+        let running = Running::start_within(plan(yaml), clock.clone(), memory);
+        Self::of(running.expect("it starts"), clock)
+    }
+
+    fn clock() -> Arc<VirtualClock> {
+        let noon = Timestamp::parse("2026-11-22T12:00:00Z").expect("a moment");
+        Arc::new(VirtualClock::new(noon))
+    }
+
+    fn of(running: Running, clock: Arc<VirtualClock>) -> Self {
         let address = running.addresses()[0];
         Self {
             running: Some(running),

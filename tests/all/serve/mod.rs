@@ -18,6 +18,7 @@ mod http;
 mod idempotency;
 mod inbox;
 mod limits;
+mod memory;
 mod presence;
 mod protocols;
 mod queue;
