@@ -32,10 +32,12 @@ install_fastapi() {
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet -r "$wanted" && cp "$wanted" "$venv/requirements.txt"
 }
 
-# No feature but `local`: a single process with everything in memory. It compiles for a quarter of an hour.
+# No feature but `local`: a single process with everything in memory. Some 400 crates, one of which needs protoc: it compiles for a
+# quarter of an hour.
 install_sockudo() {
     local root=$ROOT/.cache/peers/sockudo
     [ -x "$root/bin/sockudo" ] && [ "$("$root/bin/sockudo" --version)" = "sockudo $SOCKUDO_VERSION" ] && return
+    command -v protoc >/dev/null || (cd "$ROOT" && install_debian protobuf-compiler) || return
     cargo install --quiet --locked --root "$root" --target-dir "$root/target" \
         --no-default-features --features local --version $SOCKUDO_VERSION sockudo
 }
