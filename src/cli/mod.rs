@@ -54,7 +54,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Token(token::Arguments),
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
 }
@@ -81,7 +81,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Token(arguments) => token::run(arguments),
-            Self::Bench(arguments) => bench::run(arguments),
+            Self::Bench(arguments) => bench::run(*arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
         }

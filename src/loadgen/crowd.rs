@@ -12,7 +12,7 @@ use crate::loadgen::handshake::Handshake;
 use crate::loadgen::mask::Masks;
 use crate::loadgen::order::{Dialect, Order};
 use crate::loadgen::process::descriptors_max;
-use crate::loadgen::target::Target;
+use crate::loadgen::target::{Target, without_secrets};
 use crate::loadgen::template::{Place, Template};
 use crate::loadgen::{BenchError, Ended};
 use crate::protocol::websocket::{CloseCode, Opcode};
@@ -301,11 +301,8 @@ impl<'o> Crowd<'o> {
 }
 
 fn url_of(seat: &Seat<'_>) -> String {
-    format!(
-        "ws://{}{}",
-        seat.target.authority(),
-        seat.target.resource(seat.place)
-    )
+    let (authority, resource) = (seat.target.authority(), seat.target.resource(seat.place));
+    without_secrets(&format!("ws://{authority}{resource}"))
 }
 
 fn system(act: &'static str, source: std::io::Error) -> BenchError {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::loadgen::connection::Conduct;
 use crate::loadgen::crowd::{Crowd, Happening, Seat};
-use crate::loadgen::gauge::{Gauge, Spent, report_memory};
+use crate::loadgen::gauge::{Gauge, report_memory};
 use crate::loadgen::marker::Mark;
 use crate::loadgen::order::{Order, Pace, Profile, Span};
 use crate::loadgen::report::Report;
@@ -16,17 +16,9 @@ use crate::loadgen::watch::{Stage, Ticker};
 use crate::loadgen::{BenchError, Ended};
 
 /// How long one turn waits at most, so that the run looks at its clock.
-const TURN: Duration = Duration::from_millis(20);
+pub(super) const TURN: Duration = Duration::from_millis(20);
 /// How long the rest may take to come once the server has said that it refused something.
 const PATIENCE_REFUSED: Duration = Duration::from_secs(2);
-/// How long what stalled readers have left lying is read, to learn which of them the server has closed.
-const STALLED_DEADLINE: Duration = Duration::from_secs(3);
-const LATENCY: [&str; 4] = [
-    "latency_p50_us",
-    "latency_p99_us",
-    "latency_p999_us",
-    "latency_max_us",
-];
 
 /// Connections in rooms, and what has become of their messages. The rooms' publishers are the first connections, in the rooms' order.
 pub(super) struct Delivery<'o> {
@@ -37,7 +29,9 @@ pub(super) struct Delivery<'o> {
     /// When the last delivery came.
     last: Instant,
     /// Whether messages were still under way when the run gave up on them.
-    gave_up: bool,
+    pub(super) gave_up: bool,
+    /// Messages that were due and could not be sent.
+    pub(super) unsent: u64,
 }
 
 /// Measures `fanout`, `rooms` or `echo`.
@@ -119,6 +113,7 @@ impl<'o> Delivery<'o> {
             happenings: Vec::new(),
             last: Instant::now(),
             gave_up: false,
+            unsent: 0,
         })
     }
 
@@ -141,23 +136,44 @@ impl<'o> Delivery<'o> {
         ticker: &mut Ticker<'_>,
     ) -> Result<(), BenchError> {
         let (mut sender, _metronome) = self.begin(span);
+        self.drain(&mut sender, stage, ticker)
+    }
+
+    /// Goes on until the sender is done and everyone has heard everything, or nothing comes any more.
+    pub(super) fn drain(
+        &mut self,
+        sender: &mut Sender,
+        stage: Stage,
+        ticker: &mut Ticker<'_>,
+    ) -> Result<(), BenchError> {
         self.last = Instant::now();
         loop {
-            self.turn(&mut sender, TURN)?;
-            for happening in std::mem::take(&mut self.happenings) {
-                if let Happening::Ended(number, ended) = happening {
-                    self.leave(number, ended)?;
-                }
-            }
+            self.turn(sender, TURN)?;
+            self.let_go()?;
             ticker.tick(stage, self.rooms.tally.deliveries);
-            if sender.is_over(self.crowd.now()) && self.rooms.is_quiet() {
-                return Ok(());
+            let is_quiet = || self.rooms.is_quiet();
+            if sender.is_over(self.crowd.now()) && is_quiet() {
+                break;
             }
-            if self.last.elapsed() > self.patience() && !self.rooms.is_quiet() {
+            // A closed loop always waits for something, an open one perhaps only for its next moment.
+            let waits = matches!(self.order.pace, Pace::Window(_)) || !is_quiet();
+            if self.last.elapsed() > self.patience() && waits {
                 self.gave_up = true;
-                return Ok(());
+                break;
             }
         }
+        self.unsent = sender.unsent();
+        Ok(())
+    }
+
+    /// Takes leave of those whose connections have ended.
+    pub(super) fn let_go(&mut self) -> Result<(), BenchError> {
+        for happening in std::mem::take(&mut self.happenings) {
+            if let Happening::Ended(number, ended) = happening {
+                self.leave(number, ended)?;
+            }
+        }
+        Ok(())
     }
 
     /// A sender for a span that begins now, and in an open loop what keeps its time.
@@ -203,6 +219,7 @@ impl<'o> Delivery<'o> {
                 return Ok(());
             };
             if !self.rooms.is_open(due.room) {
+                sender.skip(due);
                 continue;
             }
             let number = self.rooms.next_number(due.room);
@@ -233,7 +250,7 @@ impl<'o> Delivery<'o> {
         if number >= self.rooms.members() || self.rooms.part(number) == Part::Gone {
             return Ok(());
         }
-        self.rooms.leave(number, ended, number < self.rooms.len());
+        self.rooms.leave(number, ended);
         if (0..self.rooms.len()).any(|room| self.rooms.is_open(room as u32)) {
             return Ok(());
         }
@@ -241,7 +258,7 @@ impl<'o> Delivery<'o> {
         Err(BenchError::AllGone { ended })
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         match self.rooms.tally.refused {
             0 => self.order.patience,
             _ => self.order.patience.min(PATIENCE_REFUSED),
@@ -269,77 +286,6 @@ impl<'o> Delivery<'o> {
             seconds: self.patience().as_secs(),
             hint,
         })
-    }
-
-    fn report(&self, spent: &Spent, report: &mut Report) {
-        let tally = self.rooms.tally;
-        let deliveries = tally.deliveries as f64;
-        report.fine("seconds", spent.seconds);
-        report.rate("messages_per_second", tally.messages as f64 / spent.seconds);
-        report.rate("deliveries_per_second", deliveries / spent.seconds);
-        report.whole("bytes_per_delivery", tally.bytes as f64 / deliveries);
-        for latency in self.rooms.latencies() {
-            report.latency(&LATENCY, latency.summary());
-        }
-        self.report_tally(report);
-        spent.report_server("cpu_us_per_delivery", tally.deliveries, report);
-        spent.report_writes(tally.deliveries, report);
-    }
-
-    /// What was counted, and what of it should be nothing.
-    pub(super) fn report_tally(&self, report: &mut Report) {
-        let tally = self.rooms.tally;
-        report.count("messages", tally.messages);
-        report.count("deliveries", tally.deliveries);
-        report.fault("lost", tally.lost);
-        report.fault("duplicates", tally.duplicates);
-        report.fault("out_of_order", tally.out_of_order);
-        report.fault("strays", tally.strays);
-        report.fault("refused", tally.refused);
-        report.fault("closed", tally.closed);
-    }
-
-    /// How many of those that stopped reading the server has closed.
-    fn report_stalled(&mut self, report: &mut Report) -> Result<(), BenchError> {
-        if self.order.stalled_percent == 0 {
-            return Ok(());
-        }
-        let numbers = 0..self.rooms.members();
-        let stalled: Vec<usize> = numbers
-            .filter(|number| self.rooms.part(*number) == Part::Stalled)
-            .collect();
-        let end = Instant::now() + STALLED_DEADLINE;
-        let mut open = stalled.clone();
-        while !open.is_empty() && Instant::now() < end {
-            open.retain(|number| self.crowd.forget_unread(*number).is_ok());
-            self.crowd.turn(TURN, &mut self.happenings, |_, _, _| {})?;
-        }
-        report.count("stalled", stalled.len() as u64);
-        report.count("stalled_closed", (stalled.len() - open.len()) as u64);
-        Ok(())
-    }
-
-    pub(super) fn warn(&self, report: &mut Report) {
-        if self.gave_up {
-            report.warn(format!(
-                "nothing came for {} s while messages were under way: the run ended there",
-                self.patience().as_secs()
-            ));
-        }
-        if let Some(refusal) = &self.rooms.refusal {
-            report.warn(format!(
-                "the server refused messages, the first so: {refusal}"
-            ));
-        }
-        if let Some(ended) = &self.rooms.ended {
-            report.warn(format!("connections ended, the first so: {ended}"));
-        }
-        if self.rooms.tally.strays > 0 {
-            report.warn(
-                "messages came to rooms that they were not sent to: does the URL lack `{room}`?"
-                    .to_owned(),
-            );
-        }
     }
 }
 

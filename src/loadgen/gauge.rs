@@ -9,6 +9,9 @@ use crate::loadgen::report::Report;
 /// From this share of the time on, the client had no reserve left.
 const BUSY: f64 = 0.9;
 
+/// More deliveries than this with each write, and it is not with writes that they were made.
+const DELIVERIES_PER_WRITE_MAX: u64 = 1000;
+
 /// Where a part of a run began.
 pub(super) struct Gauge {
     begun: Instant,
@@ -79,7 +82,7 @@ impl Spent {
         let calls = self.server.as_ref().and_then(|(before, after)| {
             Some(after.write_calls?.saturating_sub(before.write_calls?))
         });
-        if let Some(calls) = calls.filter(|calls| calls * 200 > deliveries) {
+        if let Some(calls) = calls.filter(|calls| calls * DELIVERIES_PER_WRITE_MAX > deliveries) {
             report.fine(
                 "deliveries_per_write_call",
                 deliveries as f64 / calls as f64,

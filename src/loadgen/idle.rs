@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::loadgen::BenchError;
 use crate::loadgen::connection::Conduct;
 use crate::loadgen::crowd::{Crowd, Happening, Seat};
 use crate::loadgen::gauge::{Gauge, report_memory};
@@ -10,6 +9,7 @@ use crate::loadgen::order::Order;
 use crate::loadgen::report::Report;
 use crate::loadgen::template::Place;
 use crate::loadgen::watch::{Stage, Ticker};
+use crate::loadgen::{BenchError, Ended};
 
 /// How long one turn waits at most.
 const TURN: Duration = Duration::from_millis(50);
@@ -42,19 +42,7 @@ pub(super) fn run(
     let connecting = begun.elapsed().as_secs_f64();
 
     let gauge = Gauge::begin(order.server)?;
-    let (begun, mut closed, mut first) = (Instant::now(), 0, None);
-    let mut happenings = Vec::new();
-    while begun.elapsed() < hold {
-        let left = hold.saturating_sub(begun.elapsed());
-        crowd.turn(left.min(TURN), &mut happenings, |_, _, _| {})?;
-        for happening in happenings.drain(..) {
-            if let Happening::Ended(_, ended) = happening {
-                closed += 1;
-                first.get_or_insert(ended);
-            }
-        }
-        ticker.tick(Stage::Holding, crowd.len() as u64);
-    }
+    let (closed, first) = keep(&mut crowd, hold, ticker)?;
     let spent = gauge.end()?;
 
     let mut report = Report::new(order.profile.name());
@@ -74,4 +62,26 @@ pub(super) fn run(
         report.warn("without --pid nothing is known of the server's memory".to_owned());
     }
     Ok(report)
+}
+
+/// Keeps the connections for so long: how many ended meanwhile, and how the first of them did.
+fn keep(
+    crowd: &mut Crowd<'_>,
+    hold: Duration,
+    ticker: &mut Ticker<'_>,
+) -> Result<(u64, Option<Ended>), BenchError> {
+    let (begun, mut closed, mut first) = (Instant::now(), 0, None);
+    let mut happenings = Vec::new();
+    while begun.elapsed() < hold {
+        let left = hold.saturating_sub(begun.elapsed());
+        crowd.turn(left.min(TURN), &mut happenings, |_, _, _| {})?;
+        for happening in happenings.drain(..) {
+            if let Happening::Ended(_, ended) = happening {
+                closed += 1;
+                first.get_or_insert(ended);
+            }
+        }
+        ticker.tick(Stage::Holding, crowd.len() as u64);
+    }
+    Ok((closed, first))
 }

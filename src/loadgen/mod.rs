@@ -12,6 +12,7 @@ mod connection;
 mod crowd;
 mod delivery;
 mod error;
+mod findings;
 mod gauge;
 mod handshake;
 mod idle;

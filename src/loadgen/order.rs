@@ -204,3 +204,22 @@ impl Order {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Dialect;
+
+    #[test]
+    fn frames_that_a_dialect_knows() {
+        let trunkline = Dialect::trunkline();
+        let ping = br#"{"type":"ping"}"#;
+        assert_eq!(trunkline.answer_to(ping), Some(r#"{"type":"pong"}"#));
+        assert_eq!(trunkline.answer_to(b"ping"), None);
+        assert!(trunkline.is_ready(br#"{"type":"welcome","protocol":1}"#));
+        assert!(!trunkline.is_ready(ping));
+        assert!(trunkline.is_refusal(br#"{"type":"error","code":"forbidden"}"#));
+        assert!(!trunkline.is_refusal(br#"{"type":"message","data":"error"}"#));
+        assert_eq!(Dialect::raw().answer_to(ping), None);
+        assert!(!Dialect::raw().is_refusal(br#"{"type":"error"}"#));
+    }
+}

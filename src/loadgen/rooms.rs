@@ -76,7 +76,7 @@ pub(super) struct Rooms<'o> {
 }
 
 impl<'o> Rooms<'o> {
-    /// So many rooms; members are added in the order of their connections.
+    /// So many rooms; members are added in the order of their connections, the rooms' publishers first.
     pub(super) fn new(rooms: usize, run: u16, dialect: &'o Dialect) -> Self {
         let room = || Room {
             sent: 0,
@@ -224,14 +224,15 @@ impl<'o> Rooms<'o> {
     }
 
     /// A connection has ended; what its room waits for, it waits for without it.
-    pub(super) fn leave(&mut self, number: usize, ended: Ended, publishes: bool) {
+    pub(super) fn leave(&mut self, number: usize, ended: Ended) {
+        let is_publisher = number < self.rooms.len();
         let member = &mut self.members[number];
         let room = &mut self.rooms[member.room as usize];
         if member.part == Part::Reader {
             room.readers -= 1;
             room.heard = room.heard.saturating_sub(u64::from(member.heard.last()));
         }
-        room.has_publisher &= !publishes;
+        room.has_publisher &= !is_publisher;
         member.part = Part::Gone;
         self.tally.closed += 1;
         self.ended.get_or_insert(ended);
@@ -270,15 +271,15 @@ mod tests {
     use crate::loadgen::marker::Mark;
     use crate::loadgen::order::Dialect;
 
-    /// A room with a publisher (0) and two readers (1, 2), and a second room with one reader (3).
+    /// A room with a publisher (0) and two readers (2, 3), and a second room whose publisher (1) hears itself.
     fn check(hear: impl FnOnce(&mut Rooms<'_>), expected: Tally, complete: u64) {
         let dialect = Dialect::trunkline();
         let mut rooms = Rooms::new(2, 1, &dialect);
         for (room, part) in [
             (0, Part::Publisher),
-            (0, Part::Reader),
-            (0, Part::Reader),
             (1, Part::Reader),
+            (0, Part::Reader),
+            (0, Part::Reader),
         ] {
             rooms.add(room, part);
         }
@@ -322,11 +323,11 @@ mod tests {
     #[test]
     fn everything_heard() {
         let all = |rooms: &mut Rooms<'_>| {
-            hear(rooms, 1, 0, &[1, 2]);
+            hear(rooms, 2, 0, &[1, 2]);
             assert_eq!(rooms.complete, 1, "on the average");
-            hear(rooms, 2, 0, &[1, 2, 3]);
+            hear(rooms, 3, 0, &[1, 2, 3]);
             assert!(!rooms.is_quiet());
-            hear(rooms, 1, 0, &[3]);
+            hear(rooms, 2, 0, &[3]);
             assert!(rooms.is_quiet());
             assert_eq!(rooms.completed, [0, 0, 0]);
             let latencies: Vec<_> = rooms
@@ -348,8 +349,8 @@ mod tests {
     #[test]
     fn a_publisher_that_hears_itself_is_held_to_it() {
         let some = |rooms: &mut Rooms<'_>| {
-            hear(rooms, 1, 0, &[1, 2, 3]);
             hear(rooms, 2, 0, &[1, 2, 3]);
+            hear(rooms, 3, 0, &[1, 2, 3]);
             assert!(rooms.is_quiet());
             hear(rooms, 0, 0, &[1, 2]);
             assert!(!rooms.is_quiet());
@@ -368,9 +369,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_counted() {
         let wrong = |rooms: &mut Rooms<'_>| {
-            hear(rooms, 1, 0, &[1, 3, 3]);
-            hear(rooms, 2, 0, &[2, 1]);
-            hear(rooms, 3, 0, &[1]);
+            hear(rooms, 2, 0, &[1, 3, 3]);
+            hear(rooms, 3, 0, &[2, 1]);
+            hear(rooms, 1, 0, &[1]);
             rooms.take(0, br#"{"type":"error","code":"forbidden"}"#, 0);
             rooms.take(0, b"something", 0);
             assert_eq!(
@@ -394,12 +395,12 @@ mod tests {
     #[test]
     fn who_is_gone_is_not_waited_for() {
         let gone = |rooms: &mut Rooms<'_>| {
-            hear(rooms, 1, 0, &[1]);
-            hear(rooms, 2, 0, &[1, 2]);
-            rooms.leave(1, Ended::Cut, false);
-            hear(rooms, 2, 0, &[3]);
+            hear(rooms, 2, 0, &[1]);
+            hear(rooms, 3, 0, &[1, 2]);
+            rooms.leave(2, Ended::Cut);
+            hear(rooms, 3, 0, &[3]);
             assert!(rooms.is_open(0) && rooms.is_quiet());
-            rooms.leave(2, Ended::Cut, false);
+            rooms.leave(3, Ended::Cut);
             assert!(!rooms.is_open(0));
         };
         check(

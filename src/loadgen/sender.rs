@@ -79,7 +79,7 @@ impl Sender {
                 moment: now,
             },
             Pace::Rate(rate) => {
-                let moment = self.begun + (self.sent as f64 * 1e6 / rate) as u64;
+                let moment = self.moment(rate);
                 if moment > now {
                     return None;
                 }
@@ -104,19 +104,43 @@ impl Sender {
         }
     }
 
-    /// Whether nothing more will be due.
-    pub(super) fn is_over(&self, now: u64) -> bool {
-        match self.span {
-            Span::Messages(messages) => self.sent >= messages,
-            // In an open loop what was due before the end is sent, however late.
-            Span::Duration(duration) => {
-                let end = self.begun + u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-                match self.pace {
-                    Pace::Window(_) => now >= end,
-                    Pace::Rate(rate) => self.begun + (self.sent as f64 * 1e6 / rate) as u64 >= end,
-                }
+    /// A message that was due has nobody to go to.
+    pub(super) fn skip(&mut self, due: Due) {
+        if matches!(self.pace, Pace::Window(_)) {
+            self.sent -= 1;
+            if self.scope == Scope::Run {
+                self.complete(due.room);
             }
         }
+    }
+
+    /// Whether nothing more will be sent.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        match (self.span, self.pace) {
+            (Span::Messages(messages), _) => self.sent >= messages,
+            (Span::Duration(duration), Pace::Window(_)) => now >= self.begun + micros(duration),
+            // What was due before the end is sent late rather than never, as long as it is not too late.
+            (Span::Duration(duration), Pace::Rate(rate)) => {
+                let is_too_late = now >= self.begun + 2 * micros(duration);
+                is_too_late || self.moment(rate) >= self.begun + micros(duration)
+            }
+        }
+    }
+
+    /// In an open loop: how many messages were due by the end and have not been sent.
+    pub(super) fn unsent(&self) -> u64 {
+        match (self.span, self.pace) {
+            (Span::Duration(duration), Pace::Rate(rate)) => {
+                let due = (duration.as_secs_f64() * rate) as u64;
+                due.saturating_sub(self.sent)
+            }
+            _ => 0,
+        }
+    }
+
+    /// When the next message is due in an open loop.
+    fn moment(&self, rate: f64) -> u64 {
+        self.begun + (self.sent as f64 * 1e6 / rate) as u64
     }
 
     /// The room whose turn it is.
@@ -129,6 +153,10 @@ impl Sender {
         self.turn = (self.turn + 1) % self.rooms;
         room
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
 /// Wakes the run when a message is due: epoll's own waits are whole milliseconds, which would count as the server's latency.
@@ -200,20 +228,39 @@ mod tests {
         assert_eq!(rooms(&mut each, 0), [1, 1]);
         each.complete(1);
         assert!(each.is_over(0));
-        assert_eq!(rooms(&mut each, 0), [], "six are sent");
+        assert!(rooms(&mut each, 0).is_empty(), "six are sent");
     }
 
     #[test]
     fn what_is_late_keeps_the_time_when_it_was_due() {
-        let span = Span::Duration(Duration::from_millis(3));
+        let span = Span::Duration(Duration::from_millis(5));
         let mut sender = Sender::new(Pace::Rate(1000.0), Scope::Run, span, 2, 500);
         let due = |room, moment| Some(Due { room, moment });
         assert_eq!(sender.next(500), due(0, 500));
         assert_eq!(sender.next(1_499), None);
-        assert_eq!(sender.next(9_000), due(1, 1_500));
+        assert_eq!(sender.next(6_000), due(1, 1_500));
         assert_eq!(sender.next(9_000), due(0, 2_500));
-        assert_eq!(sender.next(9_000), None);
-        assert!(sender.is_over(9_000));
+        assert_eq!(sender.next(9_000), due(1, 3_500));
+        assert_eq!((sender.unsent(), sender.is_over(9_000)), (1, false));
+        assert_eq!(sender.next(10_500), None, "that is too late");
+        assert!(sender.is_over(10_500));
+        assert_eq!(sender.next(9_000), due(0, 4_500));
+        assert_eq!((sender.unsent(), sender.is_over(9_000)), (0, true));
+    }
+
+    #[test]
+    fn a_room_without_anyone_is_skipped() {
+        let span = Span::Messages(2);
+        let mut run = Sender::new(window(1), Scope::Run, span, 2, 0);
+        let due = run.next(0).expect("a window is open");
+        run.skip(due);
+        assert_eq!(rooms(&mut run, 0), [1]);
+        run.complete(1);
+        assert_eq!(rooms(&mut run, 0), [0], "what was skipped does not count");
+        let mut each = Sender::new(window(1), Scope::Room, span, 2, 0);
+        let due = each.next(0).expect("a window is open");
+        each.skip(due);
+        assert_eq!(rooms(&mut each, 0), [1], "the room is out");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::loadgen::connection::Conduct;
+use crate::loadgen::connection::{Conduct, State};
 use crate::loadgen::crowd::{Happening, Seat};
 use crate::loadgen::delivery::Delivery;
 use crate::loadgen::gauge::{Gauge, Spent};
@@ -97,12 +97,17 @@ pub(super) fn run(
         cursor: 0,
     };
     storm.begin_phase();
+    let own = Gauge::begin(None)?;
     let back_after = storm.rage(&mut sender, &seats[busy..], ticker)?;
+    let own = own.end()?;
     storm.begin_phase();
     work(&mut storm.delivery, &mut sender, calm, ticker)?;
+    let (mut over, _) = storm.delivery.begin(Span::Messages(0));
+    storm.delivery.drain(&mut over, Stage::Delivering, ticker)?;
     let spent = gauge.end()?;
     storm.delivery.check_delivered()?;
-    Ok(storm.report(back_after, &spent))
+    storm.delivery.rooms.count_missing();
+    Ok(storm.report(back_after, &spent, &own))
 }
 
 /// Connects the busy ones, then the crowd.
@@ -141,11 +146,7 @@ fn work(
     let begun = Instant::now();
     while begun.elapsed() < length {
         delivery.turn(sender, TURN)?;
-        for happening in std::mem::take(&mut delivery.happenings) {
-            if let Happening::Ended(number, ended) = happening {
-                delivery.leave(number, ended)?;
-            }
-        }
+        delivery.let_go()?;
         ticker.tick(Stage::Delivering, delivery.rooms.tally.deliveries);
     }
     Ok(())
@@ -257,21 +258,29 @@ impl<'o> Storm<'o> {
         self.first_failure.get_or_insert(ended);
     }
 
-    fn report(&self, back_after: Duration, spent: &Spent) -> Report {
+    fn is_here(&self, index: usize) -> bool {
+        let connection = self.delivery.crowd.connection(self.first + index);
+        connection.is_some_and(|connection| connection.state == State::Ready)
+    }
+
+    /// `own` is what the storm alone took: when the client is most likely to be the limit.
+    fn report(&self, back_after: Duration, spent: &Spent, own: &Spent) -> Report {
         let mut report = Report::new("storm");
         report.count("clients", self.clients.len() as u64);
         report.count("busy", self.delivery.rooms.len() as u64);
         for (names, latency) in BUSY.iter().zip(self.delivery.rooms.latencies()) {
             report.latency(names, latency.summary());
         }
-        report.count("back", self.back as u64);
-        report.fault("missing", (self.clients.len() - self.back) as u64);
+        let back = (0..self.clients.len()).filter(|index| self.is_here(*index));
+        let back = back.count();
+        report.count("back", back as u64);
+        report.fault("missing", (self.clients.len() - back) as u64);
         report.count("failures", self.failures);
         report.fine("back_seconds", back_after.as_secs_f64());
         self.delivery.report_tally(&mut report);
         let deliveries = self.delivery.rooms.tally.deliveries;
         spent.report_server("cpu_us_per_delivery", deliveries, &mut report);
-        spent.report_client(&mut report);
+        own.report_client(&mut report);
         if let Some(ended) = &self.first_failure {
             report.warn(format!(
                 "clients failed on their way back, the first so: {ended}"

@@ -25,7 +25,7 @@ impl Target {
     /// Another scheme than `ws`, no host, a port that is none, or what may not stand in a URL.
     pub fn parse(url: &str) -> Result<Self, BenchError> {
         let wrong = |reason| BenchError::Url {
-            url: url.to_owned(),
+            url: without_secrets(url),
             reason,
         };
         let rest = match url.split_once("://") {
@@ -106,6 +106,18 @@ impl Target {
     }
 }
 
+/// A URL that may be shown: without a password, and without the query, where tokens stand.
+pub(super) fn without_secrets(url: &str) -> String {
+    let (url, query) = match url.split_once('?') {
+        Some((url, _)) => (url, "?…"),
+        None => (url, ""),
+    };
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}{query}"),
+        None => format!("{url}{query}"),
+    }
+}
+
 const WSS: &str = "`wss://` is not supported: encryption would be most of what is measured; aim behind the proxy that \
                    terminates TLS, or put one such as stunnel in front of this client";
 
@@ -153,8 +165,10 @@ mod tests {
             ("ws://a/b c", "space"),
             ("ws://a/b#c", "`#`"),
             ("ws://ann:secret@a/", "--token"),
+            ("http://a/?token=secret", "`ws://`"),
         ] {
             let message = Target::parse(url).expect_err(url).to_string();
+            assert!(!message.contains("secret"), "{message}");
             assert!(message.contains(reason), "{url}: {message}");
         }
     }

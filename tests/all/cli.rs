@@ -329,7 +329,7 @@ fn commands_explain_themselves() {
     let path = folder.path();
     let version = concat!("trunkline ", env!("CARGO_PKG_VERSION"), "\n");
     check(path, &["--version"], version, "", 0);
-    for command in ["serve", "check", "token", "explain", "completions"] {
+    for command in ["serve", "check", "token", "bench", "explain", "completions"] {
         let ran = run(path, &[command, "--help"]);
         assert_eq!((ran.err.as_str(), ran.exit), ("", Some(0)));
         let example = format!("\nExamples:\n  trunkline {command}");

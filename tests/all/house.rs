@@ -104,11 +104,13 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport"]),
     ("hyper_util", &["transport"]),
-    ("socket2", &["transport"]),
+    ("socket2", &["transport", "loadgen"]),
+    ("mio", &["loadgen"]),
+    ("hdrhistogram", &["loadgen"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("jsonwebtoken", &["auth"]),

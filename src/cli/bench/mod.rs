@@ -7,7 +7,7 @@ use clap::Subcommand;
 use crate::cli::bench::options::Options;
 use crate::cli::{Exit, print};
 use crate::loadgen::{BenchError, Profile, Progress, Report, Stage, Verdict, run as load};
-use crate::vocab::{format_duration, parse_duration};
+use crate::vocab::parse_duration;
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ Examples:
   trunkline bench echo ws://127.0.0.1:9001/ --raw --connections 100 --size 128
   trunkline bench idle ws://127.0.0.1:8000/ws/{room} --connections 10000 --pid 4711
 
-`{room}` and `{n}` stand for the numbers of the room and of the connection.
+In URL and frames `{room}` stands for the number of the room, an `n` in braces for that of the connection.
 Each connection takes a descriptor: see `ulimit -n`. docs/cli.md explains every figure.
 
 Exit codes:
@@ -133,8 +133,7 @@ fn line(progress: Progress) -> String {
         count,
         elapsed,
     } = progress;
-    let seconds = Duration::from_secs(elapsed.as_secs());
-    let elapsed = format_duration(seconds);
+    let elapsed = format!("{} s", elapsed.as_secs());
     match stage {
         Stage::Connecting => format!("{elapsed}: {count} connections are ready"),
         Stage::WarmingUp => format!("{elapsed}: warming up, {count} deliveries"),

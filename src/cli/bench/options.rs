@@ -17,7 +17,7 @@ const SIZE_MAX: usize = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Where connections go: ws://HOST[:PORT]/PATH, in which {room} and {n} are replaced by numbers
+    /// Where connections go: ws://HOST[:PORT]/PATH, with numbers for {room} and for an n in braces
     url: String,
     /// How long messages are sent (in storm: before the crowd breaks away, and after it is back)
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
@@ -56,13 +56,13 @@ pub(super) struct Options {
         conflicts_with = "raw"
     )]
     data: String,
-    /// The whole message instead, with {} for the marker, {room} and {n} for numbers
+    /// The whole message instead, with {} for the marker and the same numbers as in URL
     #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["message_type", "data"])]
     message: Option<String>,
     /// Where publishers connect, if not to URL
     #[arg(long, value_name = "URL")]
     publish_url: Option<String>,
-    /// A frame that is sent after the handshake, repeatable; {room} and {n} are replaced
+    /// A frame that is sent after the handshake, with the same numbers as in URL; repeatable
     #[arg(long = "hello", value_name = "TEXT")]
     hellos: Vec<String>,
     /// A connection is ready when a frame that contains this has come

@@ -4,6 +4,7 @@
 
 mod admission;
 mod auth;
+mod bench;
 mod client;
 mod drain;
 mod edge;
