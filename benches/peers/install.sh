@@ -32,10 +32,13 @@ install_fastapi() {
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet -r "$wanted" && cp "$wanted" "$venv/requirements.txt"
 }
 
-# No feature but `local`: a single process with everything in memory. It compiles for a quarter of an hour.
+# No feature but `local`: a single process with everything in memory. It compiles some 400 crates for a quarter of an hour; one of them
+# needs protoc and its files.
 install_sockudo() {
     local root=$ROOT/.cache/peers/sockudo
     [ -x "$root/bin/sockudo" ] && [ "$("$root/bin/sockudo" --version)" = "sockudo $SOCKUDO_VERSION" ] && return
+    [ -e /usr/include/google/protobuf/timestamp.proto ] && command -v protoc >/dev/null ||
+        (cd "$ROOT" && install_debian protobuf-compiler libprotobuf-dev) || return
     cargo install --quiet --locked --root "$root" --target-dir "$root/target" \
         --no-default-features --features local --version $SOCKUDO_VERSION sockudo
 }

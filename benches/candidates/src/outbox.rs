@@ -84,11 +84,7 @@ impl Outbox {
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>], stream: &TcpStream) -> usize {
-        let outcome = match slices {
-            [one] => stream.try_write(one),
-            more => stream.try_write_vectored(more),
-        };
-        outcome.unwrap_or_else(|error| {
+        stream.try_write_vectored(slices).unwrap_or_else(|error| {
             self.is_over |= error.kind() != ErrorKind::WouldBlock;
             0
         })
