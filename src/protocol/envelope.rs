@@ -35,17 +35,13 @@ pub(super) trait TakeData<'a> {
     /// The value of `key`, which comes next.
     fn take<A: MapAccess<'a>>(
         &mut self,
-        key: &Cow<'a, str>,
+        key: &Text<'a>,
         map: &mut A,
         fields: &mut Fields<'a>,
     ) -> Result<(), A::Error>;
 
     /// The key behind a value that was taken, or the frame's end.
-    fn next<E: Error>(
-        &mut self,
-        key: Option<&Cow<'a, str>>,
-        fields: &mut Fields<'a>,
-    ) -> Result<(), E>;
+    fn next<E: Error>(&mut self, key: Option<&Text<'a>>, fields: &mut Fields<'a>) -> Result<(), E>;
 }
 
 /// It is passed over.
@@ -54,7 +50,7 @@ pub(super) struct Unread;
 impl<'a> TakeData<'a> for Unread {
     fn take<A: MapAccess<'a>>(
         &mut self,
-        _: &Cow<'a, str>,
+        _: &Text<'a>,
         map: &mut A,
         fields: &mut Fields<'a>,
     ) -> Result<(), A::Error> {
@@ -65,7 +61,7 @@ impl<'a> TakeData<'a> for Unread {
         Ok(())
     }
 
-    fn next<E>(&mut self, _: Option<&Cow<'a, str>>, _: &mut Fields<'a>) -> Result<(), E> {
+    fn next<E>(&mut self, _: Option<&Text<'a>>, _: &mut Fields<'a>) -> Result<(), E> {
         Ok(())
     }
 }
@@ -93,8 +89,8 @@ impl<'t, 'a> OntoTape<'t, 'a> {
 
 impl<'a> OntoTape<'_, 'a> {
     /// Where `key` stands, as far as it stands there as it is.
-    fn place<E: Error>(&self, key: &Cow<'a, str>) -> Result<usize, E> {
-        match key {
+    fn place<E: Error>(&self, key: &Text<'a>) -> Result<usize, E> {
+        match &key.0 {
             Cow::Borrowed(key) => Ok(key.as_ptr().addr() - self.source.as_ptr().addr()),
             Cow::Owned(_) => Err(E::custom("a key with escapes")),
         }
@@ -104,23 +100,19 @@ impl<'a> OntoTape<'_, 'a> {
 impl<'a> TakeData<'a> for OntoTape<'_, 'a> {
     fn take<A: MapAccess<'a>>(
         &mut self,
-        key: &Cow<'a, str>,
+        key: &Text<'a>,
         map: &mut A,
         fields: &mut Fields<'a>,
     ) -> Result<(), A::Error> {
         if fields.data.is_some() {
             return Err(A::Error::custom("data twice"));
         }
-        self.behind_key = Some(self.place::<A::Error>(key)? + key.len() + 1);
+        self.behind_key = Some(self.place::<A::Error>(key)? + key.0.len() + 1);
         let reading = self.tape.reading(self.source, self.depth_max);
         map.next_value_seed(reading.map_err(A::Error::custom)?)
     }
 
-    fn next<E: Error>(
-        &mut self,
-        key: Option<&Cow<'a, str>>,
-        fields: &mut Fields<'a>,
-    ) -> Result<(), E> {
+    fn next<E: Error>(&mut self, key: Option<&Text<'a>>, fields: &mut Fields<'a>) -> Result<(), E> {
         let Some(from) = self.behind_key.take() else {
             return Ok(());
         };
@@ -175,7 +167,7 @@ impl<'de, D: TakeData<'de>> Visitor<'de> for Envelope<D> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(name) = map.next_key::<Text<'de>>()? {
-            self.data.next(Some(&name.0), &mut fields)?;
+            self.data.next(Some(&name), &mut fields)?;
             let (name, first) = match &*name.0 {
                 "type" => ("type", once(&mut fields.name, &mut map)?),
                 "id" => ("id", once(&mut fields.id, &mut map)?),
@@ -183,7 +175,7 @@ impl<'de, D: TakeData<'de>> Visitor<'de> for Envelope<D> {
                 "room" => ("room", once(&mut fields.room, &mut map)?),
                 "rooms" => ("rooms", once(&mut fields.rooms, &mut map)?),
                 "data" => {
-                    self.data.take(&name.0, &mut map, &mut fields)?;
+                    self.data.take(&name, &mut map, &mut fields)?;
                     continue;
                 }
                 "since" => ("since", once(&mut fields.since, &mut map)?),
