@@ -101,10 +101,12 @@ impl OwnedKey {
     }
 }
 
+type Shard = Mutex<HashTable<(OwnedKey, FullAt)>>;
+
 /// The buckets of one limit, by key.
 pub(super) struct Keyed {
     filling: Filling,
-    shards: Box<[Mutex<HashTable<(OwnedKey, FullAt)>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
 }
 

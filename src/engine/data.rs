@@ -24,15 +24,29 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Reads `text`, nested at most `depth_max` deep.
-    pub(super) fn read(text: &str, depth_max: usize, reads: Reads) -> Result<Self, JsonError> {
-        let mut data = Self {
+    /// The thread's tape, with nothing on it.
+    pub(super) fn blank() -> Self {
+        Self {
             tape: TAPE.take(),
             value: None,
-        };
+        }
+    }
+
+    /// Reads `text`, nested at most `depth_max` deep.
+    pub(super) fn read(text: &str, depth_max: usize) -> Result<Self, JsonError> {
+        let mut data = Self::blank();
         data.tape.read(text, depth_max)?;
-        data.value = reads.data.then(|| data.tape.root().value());
         Ok(data)
+    }
+
+    /// Makes what is looked at.
+    pub(super) fn prepare(&mut self, reads: Reads) {
+        self.value = reads.data.then(|| self.tape.root().value());
+    }
+
+    /// What the data is to be read onto.
+    pub(super) const fn tape_mut(&mut self) -> &mut Tape {
+        &mut self.tape
     }
 
     pub(super) const fn tape(&self) -> &Tape {

@@ -16,7 +16,7 @@ use crate::engine::{Engine, Hall};
 use crate::plan::{Message, RateKey, RateLimit, SentBy};
 use crate::protocol::{Reject, RejectCode};
 use crate::room::Outcome;
-use crate::rule::{Facts, Reads, RoomFacts};
+use crate::rule::{Facts, RoomFacts};
 use crate::vocab::json::DEPTH_MAX;
 use crate::vocab::{Monotonic, Parameters, RoomName, Timestamp, User, UserId};
 
@@ -77,6 +77,8 @@ pub(super) struct Decoded<'a> {
     pub(super) place: Place,
     /// The data as it came; JSON only once it is [`Admitted`]'s turn to say so.
     pub(super) data: Cow<'a, str>,
+    /// The data, where it has been read already.
+    pub(super) read: Option<Data>,
 }
 
 /// A message for which there was a token in every bucket, with its data read.
@@ -106,13 +108,14 @@ impl Engine {
         self.dispatch(&valid)
     }
 
-    fn admit_message<'a>(&self, decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
+    fn admit_message<'a>(&self, mut decoded: Decoded<'a>) -> Result<Admitted<'a>, Refused> {
         let monotonic = self.clock.monotonic();
         self.spend(&decoded, monotonic).map_err(Refused::TooFast)?;
         // Behind the limits: who tries again and again pays for it.
         self.ceiling.check_message()?;
         let reads = reads(&decoded.message);
-        let data = read_data(&decoded, reads)?;
+        let mut data = read_data(&mut decoded)?;
+        data.prepare(reads);
         // Counted now: a reply is made while the room is locked.
         let users_count = if reads.users_count {
             self.users_count(&decoded.place)
@@ -243,18 +246,21 @@ pub(super) fn too_fast(exceeded: &Exceeded) -> Reject {
 }
 
 /// The data, if it is JSON that is taken here.
-fn read_data(decoded: &Decoded<'_>, reads: Reads) -> Result<Data, Refused> {
+fn read_data(decoded: &mut Decoded<'_>) -> Result<Data, Refused> {
     let Decoded { message, data, .. } = decoded;
     if let Some(max) = message.bytes_max.filter(|max| data.len() > max.len()) {
         let (name, len, max) = (&message.name, data.len(), max.bytes());
         let text = format!("the data has {len} bytes, `{name}` takes at most {max}");
         return Err(Reject::new(RejectCode::TooLarge, text).into());
     }
+    if let Some(read) = decoded.read.take() {
+        return Ok(read);
+    }
     let depth = match decoded.origin {
         Origin::Client(connection) => connection.endpoint.limits.depth,
         Origin::Application(_) => DEPTH_MAX,
     };
-    Data::read(data, depth, reads).map_err(|error| {
+    Data::read(data, depth).map_err(|error| {
         let text = format!("the data is not taken: {error}");
         Reject::new(RejectCode::BadJson, text).into()
     })

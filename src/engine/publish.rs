@@ -90,6 +90,7 @@ impl Engine {
             message,
             place,
             data: Cow::Borrowed(publication.data),
+            read: None,
         };
         let result = self.run(decoded).map_err(|refused| match refused {
             Refused::Reject(reject) => reject,

@@ -7,13 +7,16 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
+use crate::engine::data::Data;
 use crate::engine::feed::Audience;
 use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::membership::{flush_if_needed, seat};
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
 use crate::plan::{Message, OnExceed, Protocol, RawRoute};
-use crate::protocol::{ClientFrame, CloseCode, Frame, MessageFrame, Reject, RejectCode, decode};
+use crate::protocol::{
+    ClientFrame, CloseCode, Frame, MessageFrame, Reject, RejectCode, decode_onto,
+};
 
 impl Engine {
     /// A text message of a client.
@@ -94,7 +97,9 @@ impl Engine {
         connection: &'a Arc<Connection>,
         text: &'a str,
     ) -> (Option<Cow<'a, str>>, Result<(), Refused>) {
-        let decoded = match decode(text) {
+        let mut data = Data::blank();
+        let depth = connection.endpoint.limits.depth;
+        let decoded = match decode_onto(text, data.tape_mut(), depth) {
             Ok(decoded) => decoded,
             Err(undecodable) => {
                 let spent = self.spend_endpoint(connection);
@@ -106,7 +111,10 @@ impl Engine {
         };
         let id = decoded.id.clone();
         let result = match decoded.frame {
-            ClientFrame::Message(frame) => self.receive_message(connection, decoded.id, frame),
+            ClientFrame::Message(frame) => {
+                let read = frame.is_read.then_some(data);
+                self.receive_message(connection, decoded.id, frame, read)
+            }
             frame => self.receive_question(connection, id.as_deref(), frame),
         };
         (id, result)
@@ -133,6 +141,7 @@ impl Engine {
         connection: &'a Arc<Connection>,
         id: Option<Cow<'a, str>>,
         frame: MessageFrame<'a>,
+        read: Option<Data>,
     ) -> Result<(), Refused> {
         let (message, place) = match find(connection, &frame) {
             Ok(found) => found,
@@ -148,6 +157,7 @@ impl Engine {
             message,
             place,
             data: Cow::Borrowed(frame.data),
+            read,
         };
         self.run(decoded).map(|_| ())
     }
@@ -175,6 +185,7 @@ impl Engine {
             message: message.clone(),
             place,
             data,
+            read: None,
         };
         self.run(decoded).map(|_| ())
     }

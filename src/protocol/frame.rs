@@ -1,13 +1,13 @@
 //! Frames from clients: one JSON object each, decoded without copying.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::protocol::envelope::{self, Fields, OntoTape, Text, Unread};
 use crate::protocol::{Reject, RejectCode};
+use crate::vocab::json::Tape;
 use crate::vocab::{Epoch, Position, Seq};
 
 /// The longest `id`, in bytes.
@@ -59,6 +59,8 @@ pub struct MessageFrame<'a> {
     pub key: Option<Cow<'a, str>>,
     /// The data; absent means `null`.
     pub data: &'a str,
+    /// Whether the data has been read already, onto the tape of [`decode_onto`].
+    pub is_read: bool,
 }
 
 /// `members`.
@@ -106,8 +108,28 @@ pub struct Undecodable {
 /// # Errors
 /// `bad_json`, or `bad_frame` with what the frame lacks.
 pub fn decode(text: &str) -> Result<Decoded<'_>, Undecodable> {
-    let fields: Fields<'_> =
-        serde_json::from_str(text).map_err(|error| undecodable(text, &error))?;
+    let fields = envelope::read(text, Unread).map_err(|error| undecodable(text, &error))?;
+    of_fields(fields)
+}
+
+/// As [`decode`], and reads the data onto `tape` in the same pass, if it is JSON that [`Tape::read`] takes: the frame says whether
+/// that has been done.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_onto<'a>(
+    text: &'a str,
+    tape: &mut Tape,
+    depth_max: usize,
+) -> Result<Decoded<'a>, Undecodable> {
+    match envelope::read(text, OntoTape::new(tape, text, depth_max)) {
+        Ok(fields) if fields.repeated.is_none() => of_fields(fields),
+        // What is wrong, if it is wrong for a frame at all, the plain way says.
+        _ => decode(text),
+    }
+}
+
+fn of_fields(fields: Fields<'_>) -> Result<Decoded<'_>, Undecodable> {
     let id = fields.id.as_ref().map(|id| id.0.clone());
     let frame = match fields.repeated {
         Some(name) => {
@@ -154,31 +176,6 @@ struct OnlyId {
     id: Option<String>,
 }
 
-#[derive(Clone, Debug)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visit)
-    }
-}
-
 #[derive(Debug, Deserialize)]
 struct PositionFields<'a> {
     #[serde(borrow)]
@@ -193,77 +190,6 @@ impl PositionFields<'_> {
             epoch,
             seq: Seq::new(self.seq),
         })
-    }
-}
-
-#[derive(Debug, Default)]
-struct Fields<'a> {
-    name: Option<Text<'a>>,
-    id: Option<Text<'a>>,
-    key: Option<Text<'a>>,
-    room: Option<Text<'a>>,
-    rooms: Option<Vec<Text<'a>>>,
-    data: Option<&'a RawValue>,
-    since: Option<&'a RawValue>,
-    before: Option<u64>,
-    limit: Option<u64>,
-    after: Option<Text<'a>>,
-    seq: Option<u64>,
-    token: Option<Text<'a>>,
-    /// A field that stands twice.
-    repeated: Option<&'static str>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-/// Reads a field; says whether it stands there for the first time.
-fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    field: &mut Option<T>,
-    map: &mut A,
-) -> Result<bool, A::Error> {
-    let value = map.next_value()?;
-    Ok(field.replace(value).is_none())
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a frame")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(name) = map.next_key::<Text<'de>>()? {
-            let (name, first) = match &*name.0 {
-                "type" => ("type", once(&mut fields.name, &mut map)?),
-                "id" => ("id", once(&mut fields.id, &mut map)?),
-                "key" => ("key", once(&mut fields.key, &mut map)?),
-                "room" => ("room", once(&mut fields.room, &mut map)?),
-                "rooms" => ("rooms", once(&mut fields.rooms, &mut map)?),
-                "data" => ("data", once(&mut fields.data, &mut map)?),
-                "since" => ("since", once(&mut fields.since, &mut map)?),
-                "before" => ("before", once(&mut fields.before, &mut map)?),
-                "limit" => ("limit", once(&mut fields.limit, &mut map)?),
-                "after" => ("after", once(&mut fields.after, &mut map)?),
-                "seq" => ("seq", once(&mut fields.seq, &mut map)?),
-                "token" => ("token", once(&mut fields.token, &mut map)?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            if !first {
-                fields.repeated = Some(name);
-            }
-        }
-        Ok(fields)
     }
 }
 
@@ -322,7 +248,8 @@ impl<'a> Fields<'a> {
                 name: name.0,
                 room: self.room.map(|text| text.0),
                 key: self.key.map(|text| text.0),
-                data: self.data.map_or("null", RawValue::get),
+                data: self.data.unwrap_or("null"),
+                is_read: self.is_read,
             }),
         })
     }
@@ -366,8 +293,107 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientFrame, decode};
+    use super::{ClientFrame, Decoded, Undecodable, decode, decode_onto};
+    use crate::vocab::json::{Tape, parse};
+    use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
     use std::borrow::Cow;
+
+    /// A frame, or nearly.
+    fn frame() -> impl Strategy<Value = String> {
+        let key = prop_oneof![
+            Just("type"),
+            Just("type"),
+            Just("data"),
+            Just("data"),
+            Just("data"),
+            Just("d\\u0061ta"),
+            Just("id"),
+            Just("room"),
+            Just("key"),
+            Just("x"),
+            Just("\\u0078"),
+            Just("limit"),
+            Just(""),
+        ];
+        let value = prop_oneof![
+            Just("\"say\""),
+            Just("\"say\""),
+            Just("\"join\""),
+            Just("\"s\\u0061y\""),
+            Just("{\"a\":1}"),
+            Just("{\"a\":[\",\",\"}\"]}"),
+            Just("{\"a\":1,\"a\":2}"),
+            Just("[[[1]]]"),
+            Just("[[[[1]]]]"),
+            Just("null"),
+            Just("1e400"),
+            Just("-0"),
+            Just("\"\\ud83d\""),
+            Just("5"),
+            Just("\":,}\""),
+            Just("{}"),
+            Just("}"),
+            Just(","),
+            Just("{\"data\":{\"data\":1}}"),
+        ];
+        let blank = || prop_oneof![Just(""), Just(""), Just(" "), Just("\n\t\r ")];
+        let member = (blank(), key, blank(), blank(), value, blank());
+        let members = proptest::collection::vec(member, 0..6);
+        (
+            blank(),
+            members,
+            prop_oneof![Just(""), Just(""), Just(""), Just("}"), Just(" x")],
+            blank(),
+        )
+            .prop_map(|(before, members, more, behind)| {
+                let members: Vec<_> = members
+                    .into_iter()
+                    .map(|(a, key, b, c, value, d)| format!("{a}\"{key}\"{b}:{c}{value}{d}"))
+                    .collect();
+                format!("{before}{{{}}}{more}{behind}", members.join(","))
+            })
+    }
+
+    /// All of it but whether the data has been read.
+    fn seen(decoded: &Result<Decoded<'_>, Undecodable>) -> String {
+        format!("{decoded:?}").replace("is_read: true", "is_read: false")
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_decode_the_same(text in frame()) {
+            let mut tape = Tape::default();
+            let (plain, onto) = (decode(&text), decode_onto(&text, &mut tape, 3));
+            prop_assert_eq!(seen(&onto), seen(&plain), "{}", &text);
+            if let Ok(Decoded { frame: ClientFrame::Message(message), .. }) = onto {
+                let value = parse(message.data, 3).ok().filter(|_| message.is_read);
+                let read = message.is_read.then(|| tape.root().value());
+                prop_assert_eq!(read, value, "{}", &text);
+            }
+        }
+    }
+
+    #[test]
+    fn data_is_read_with_its_frame() {
+        for (text, is_read) in [
+            (
+                r#"{"type":"say","data": {"a":[1,"\u0061"]} ,"id":"7"}"#,
+                true,
+            ),
+            (r#" {"data":5,"type":"say" } "#, true),
+            (r#"{"type":"say","data":{}}"#, true),
+            (r#"{"type":"say"}"#, false),
+            (r#"{"type":"say","d\u0061ta":1}"#, false),
+            (r#"{"type":"say","data":[[[[1]]]]}"#, false),
+            (r#"{"type":"say","data":{"a":1,"a":1}}"#, false),
+        ] {
+            let decoded = decode_onto(text, &mut Tape::default(), 3).expect(text);
+            let ClientFrame::Message(message) = decoded.frame else {
+                panic!("a message: {text}")
+            };
+            assert_eq!(message.is_read, is_read, "{text}");
+        }
+    }
 
     #[test]
     fn a_message_is_borrowed_from_the_text() {

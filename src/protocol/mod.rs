@@ -2,6 +2,7 @@
 
 mod code;
 mod encode;
+mod envelope;
 mod frame;
 pub mod websocket;
 
@@ -9,5 +10,5 @@ pub use code::{CloseCode, Reject, RejectCode};
 pub use encode::{Frame, FrameKind, Object};
 pub use frame::{
     ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
-    RoomSince, Undecodable, decode,
+    RoomSince, Undecodable, decode, decode_onto,
 };

@@ -43,6 +43,7 @@ impl Json for OnTape {
 }
 
 impl<'a> Instance<'a> {
+    #[inline]
     fn view(self) -> View<'a> {
         match self {
             Self::Item(item) => item.view(),
@@ -50,6 +51,7 @@ impl<'a> Instance<'a> {
         }
     }
 
+    #[inline]
     fn text(self) -> Option<&'a str> {
         match self.view() {
             View::Text(text) => Some(text),
@@ -63,6 +65,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
     type Array = Items<'a>;
     type Number = &'a Number;
 
+    #[inline]
     fn as_object(&self) -> Option<Entries<'a>> {
         match self.view() {
             View::Map(entries) => Some(entries),
@@ -70,6 +73,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         }
     }
 
+    #[inline]
     fn as_array(&self) -> Option<Items<'a>> {
         match self.view() {
             View::List(items) => Some(items),
@@ -77,10 +81,12 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         }
     }
 
+    #[inline]
     fn as_string(&self) -> Option<Cow<'a, str>> {
         self.text().map(Cow::Borrowed)
     }
 
+    #[inline]
     fn as_number(&self) -> Option<&'a Number> {
         match self.view() {
             View::Number(number) => Some(number),
@@ -88,6 +94,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         }
     }
 
+    #[inline]
     fn as_boolean(&self) -> Option<bool> {
         match self.view() {
             View::Bool(value) => Some(value),
@@ -95,10 +102,12 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         }
     }
 
+    #[inline]
     fn is_null(&self) -> bool {
         matches!(self.view(), View::Null)
     }
 
+    #[inline]
     fn json_type(&self) -> JsonType {
         match self.view() {
             View::Null => JsonType::Null,
@@ -110,6 +119,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         }
     }
 
+    #[inline]
     fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
         let text = self.text()?;
         // A character takes one to four bytes: mostly their number decides without counting.
@@ -124,6 +134,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         Some((min..=max).contains(&(text.chars().count() as u64)))
     }
 
+    #[inline]
     fn equals_value(&self, expected: &Value) -> bool {
         match (self.view(), expected) {
             (View::Text(text), Value::String(expected)) => text == expected,
@@ -144,6 +155,7 @@ impl<'a> Node<'a, OnTape> for Instance<'a> {
         })
     }
 
+    #[inline]
     fn identity(&self) -> Option<NodeIdentity> {
         Some(match self {
             Self::Item(item) => NodeIdentity::new(item.address()),
@@ -158,6 +170,7 @@ pub(super) struct Members<'a>(Entries<'a>);
 impl<'a> Iterator for Members<'a> {
     type Item = (&'a str, Instance<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (key, item) = self.0.next()?;
         Some((key, Instance::Item(item)))
@@ -169,14 +182,17 @@ impl<'a> Object<'a, OnTape> for Entries<'a> {
     type MemberName = &'a str;
     type MembersIter = Members<'a>;
 
+    #[inline]
     fn len(&self) -> usize {
         Entries::len(self)
     }
 
+    #[inline]
     fn get(&self, key: &Box<str>) -> Option<Instance<'a>> {
         self.clone().find(key).map(Instance::Item)
     }
 
+    #[inline]
     fn members(&self) -> Members<'a> {
         Members(self.clone())
     }
@@ -188,6 +204,7 @@ pub(super) struct Elements<'a>(Items<'a>);
 impl<'a> Iterator for Elements<'a> {
     type Item = Instance<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(Instance::Item)
     }
@@ -197,10 +214,12 @@ impl<'a> Array<'a, OnTape> for Items<'a> {
     type Node = Instance<'a>;
     type ElementsIter = Elements<'a>;
 
+    #[inline]
     fn len(&self) -> usize {
         Items::len(self)
     }
 
+    #[inline]
     fn elements(&self) -> Elements<'a> {
         Elements(self.clone())
     }

@@ -9,6 +9,7 @@ mod tests;
 
 use serde_json::Value;
 
+pub use read::Reading;
 pub use tape::{Entries, Item, Items, Tape, View};
 
 /// The deepest nesting that can be asked for; serde_json itself refuses more than 128.

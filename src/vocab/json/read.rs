@@ -9,23 +9,22 @@ use serde_json::Number;
 use crate::vocab::json::Tape;
 use crate::vocab::json::tape::Node;
 
-/// Reads `text` onto `tape`, which has a copy of it and nothing else.
-pub(super) fn read(text: &str, tape: &mut Tape, depth: usize) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let reading = Reading {
-        tape,
-        source: text,
-        depth,
-    };
-    reading.deserialize(&mut deserializer)?;
-    deserializer.end()
-}
-
-/// A value while it is read onto the tape.
-struct Reading<'t, 's> {
+/// A value while it is read onto a tape, by whichever parser of `source` it is handed to; see [`Tape::reading`].
+#[derive(Debug)]
+pub struct Reading<'t, 's> {
     tape: &'t mut Tape,
     source: &'s str,
     depth: usize,
+}
+
+impl<'t, 's> Reading<'t, 's> {
+    pub(super) fn new(tape: &'t mut Tape, source: &'s str, depth: usize) -> Self {
+        Self {
+            tape,
+            source,
+            depth,
+        }
+    }
 }
 
 impl<'s> Reading<'_, 's> {

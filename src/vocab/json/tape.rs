@@ -1,10 +1,9 @@
 //! A JSON text as a flat list: what validation walks over, without a tree that has to be built and freed.
 
-use serde::de::Error as _;
+use serde::de::{DeserializeSeed as _, Error as _};
 use serde_json::{Map, Number, Value};
 
-use crate::vocab::json::read::read;
-use crate::vocab::json::{DEPTH_MAX, JsonError};
+use crate::vocab::json::{DEPTH_MAX, JsonError, Reading};
 
 /// One JSON value, as it was read last. The list and its text keep their room from one reading to the next.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +80,13 @@ pub struct Entries<'a> {
     left: u32,
 }
 
+impl Span {
+    #[inline]
+    const fn len(self) -> usize {
+        (self.until - self.from) as usize
+    }
+}
+
 impl Tape {
     /// A tape that holds `null`.
     pub const fn new() -> Self {
@@ -103,15 +109,31 @@ impl Tape {
     }
 
     fn try_read(&mut self, text: &str, depth_max: usize) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        self.reading(text, depth_max)?
+            .deserialize(&mut deserializer)?;
+        deserializer.end()
+    }
+
+    /// For reading one value that is a part of `source` while that is parsed. The tape holds that value afterwards, if there is no
+    /// error; whoever parses does so by [`serde_json::Deserializer::from_str`] of the same text.
+    ///
+    /// # Errors
+    /// `source` has more than 2 GiB.
+    pub fn reading<'t, 's>(
+        &'t mut self,
+        source: &'s str,
+        depth_max: usize,
+    ) -> Result<Reading<'t, 's>, serde_json::Error> {
         // Then the numbers of nodes and bytes fit 32 bits: a node takes at least one byte of the text, and texts without their
         // escapes are never longer than with them.
-        if text.len() > u32::MAX as usize / 2 {
+        if source.len() > u32::MAX as usize / 2 {
             return Err(serde_json::Error::custom("longer than 2 GiB"));
         }
         self.nodes.clear();
         self.text.clear();
-        self.text.push_str(text);
-        read(text, self, depth_max.min(DEPTH_MAX))
+        self.text.push_str(source);
+        Ok(Reading::new(self, source, depth_max.min(DEPTH_MAX)))
     }
 
     /// A tape of a value that was built somewhere else.
@@ -122,6 +144,7 @@ impl Tape {
     }
 
     /// The value that was read last; `null` before that.
+    #[inline]
     pub const fn root(&self) -> Item<'_> {
         Item { tape: self, at: 0 }
     }
@@ -153,11 +176,13 @@ impl Tape {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, node: Node) {
         self.nodes.push(node);
     }
 
     /// Adds a text that stands from byte `from` on in what is being read.
+    #[inline]
     pub(super) fn push_span(&mut self, from: usize, len: usize) {
         let (from, until) = (bounded(from), bounded(from + len));
         self.push(Node::Text(Span { from, until }));
@@ -199,11 +224,13 @@ impl Tape {
         self.text_at(bounded(self.nodes.len().saturating_sub(1)))
     }
 
+    #[inline]
     fn node(&self, at: u32) -> &Node {
         self.nodes.get(at as usize).unwrap_or(&Node::Null)
     }
 
     /// The number of the first node behind the value at `at`.
+    #[inline]
     fn behind(&self, at: u32) -> u32 {
         match self.node(at) {
             Node::List(extent) | Node::Map(extent) => extent.end,
@@ -211,6 +238,7 @@ impl Tape {
         }
     }
 
+    #[inline]
     fn text_at(&self, at: u32) -> &str {
         match self.node(at) {
             Node::Text(span) => self.slice(*span),
@@ -218,17 +246,20 @@ impl Tape {
         }
     }
 
+    #[inline]
     fn slice(&self, span: Span) -> &str {
         &self.text[span.from as usize..span.until as usize]
     }
 }
 
+#[inline]
 fn bounded(number: usize) -> u32 {
     u32::try_from(number).expect("what is on a tape was once read, and that is bounded")
 }
 
 impl<'a> Item<'a> {
     /// What it is.
+    #[inline]
     pub fn view(self) -> View<'a> {
         let (tape, at) = (self.tape, self.at + 1);
         match tape.node(self.at) {
@@ -273,6 +304,7 @@ impl<'a> Item<'a> {
 
 impl Items<'_> {
     /// How many are left.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.left as usize
     }
@@ -286,6 +318,7 @@ impl Items<'_> {
 impl<'a> Iterator for Items<'a> {
     type Item = Item<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Item<'a>> {
         self.left = self.left.checked_sub(1)?;
         let (tape, at) = (self.tape, self.at);
@@ -296,6 +329,7 @@ impl<'a> Iterator for Items<'a> {
 
 impl<'a> Entries<'a> {
     /// How many are left.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.left as usize
     }
@@ -306,14 +340,29 @@ impl<'a> Entries<'a> {
     }
 
     /// The value of `key` among those that are left.
-    pub fn find(mut self, key: &str) -> Option<Item<'a>> {
-        self.find_map(|(name, item)| (name == key).then_some(item))
+    #[inline]
+    pub fn find(self, key: &str) -> Option<Item<'a>> {
+        let (tape, mut at) = (self.tape, self.at);
+        for _ in 0..self.left {
+            // The lengths mostly tell.
+            let is_it = match tape.node(at) {
+                Node::Text(span) => span.len() == key.len() && tape.slice(*span) == key,
+                _ => false,
+            };
+            at += 1;
+            if is_it {
+                return Some(Item { tape, at });
+            }
+            at = tape.behind(at);
+        }
+        None
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = (&'a str, Item<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let (tape, key) = (self.tape, self.at);
