@@ -102,17 +102,45 @@ impl Action {
             kind: kind.map_or(Kind::Settle, |(kind, _)| *kind),
             who: chance.below(1 << 16),
             // The first rooms are the busy ones.
-            room: chance.below(ROOMS.len()).min(chance.below(ROOMS.len())),
+            room: (0..3).fold(ROOMS.len() - 1, |room, _| {
+                room.min(chance.below(ROOMS.len()))
+            }),
             what: chance.below(1 << 16),
             turns: chance.below(4).saturating_sub(1),
             runs: !chance.once_in(4),
         }
     }
 
+    /// Somebody comes through one of `doors`.
+    pub(super) fn coming(chance: &mut Chance, doors: &[usize]) -> Self {
+        loop {
+            let action = Self {
+                kind: Kind::Connect,
+                ..Self::any(chance)
+            };
+            if doors.contains(&action.door()) {
+                return action;
+            }
+        }
+    }
+
+    /// The number of a door; those where connections replace each other, and where there is most to do, come more often.
+    fn door(self) -> usize {
+        [0, 1, 2, 3, 4, 5, 6, 0, 2, 2][self.part(0, 10)]
+    }
+
     /// Some part of its number.
     fn part(self, number: usize, bound: usize) -> usize {
         let mut chance = Chance::new((self.what * 8 + number) as u64);
         chance.below(bound)
+    }
+
+    /// The same at the same place, with other details.
+    const fn another(self, number: usize) -> Self {
+        Self {
+            what: self.what + number * 7919,
+            ..self
+        }
     }
 
     fn once_in(self, number: usize, of: usize) -> bool {
@@ -141,7 +169,10 @@ impl World {
     async fn act(&mut self, action: Action) -> Result<(), String> {
         match action.kind {
             Kind::Connect => return self.come(action),
-            Kind::Apply => return self.apply(action),
+            Kind::Apply => {
+                let count = [1, 1, 1, 6][action.part(18, 4)];
+                return (0..count).try_for_each(|number| self.apply(action.another(number)));
+            }
             Kind::ApplyToUser => return self.apply_to_user(action),
             Kind::Pass => {
                 self.pass(100 * (1 + action.part(0, 6) as u64)).await;
@@ -170,7 +201,10 @@ impl World {
                 self.detach(client);
                 return Ok(());
             }
-            Kind::BreakSocket => self.clients[client].socket.break_off(),
+            Kind::BreakSocket => {
+                self.clients[client].socket.break_off();
+                self.saw("broken");
+            }
             Kind::Stick => self.clients[client].socket.stick(),
             Kind::Loosen => self.clients[client].socket.loosen(),
             Kind::Deafen => self.clients[client].is_deaf = true,
@@ -215,7 +249,15 @@ impl World {
 
     fn say_in_json(&mut self, client: usize, action: Action) {
         let room = action.room;
-        match action.kind {
+        let kind = match action.kind {
+            Kind::Publish | Kind::Burst | Kind::Leave | Kind::Members | Kind::History
+                if self.clients[client].seats.is_empty() && !action.once_in(16, 12) =>
+            {
+                Kind::Join
+            }
+            kind => kind,
+        };
+        match kind {
             Kind::Join => self.ask_to_join(client, room, action),
             Kind::JoinSeveral => {
                 for room in [room, action.part(1, ROOMS.len())] {
@@ -233,10 +275,7 @@ impl World {
             }
             Kind::Burst => {
                 for number in 0..2 + action.part(2, 7) {
-                    let action = Action {
-                        what: action.what + number * 7919,
-                        ..action
-                    };
+                    let action = action.another(number);
                     self.ask_to_publish(client, self.seat_or(client, room, action), action);
                 }
             }
@@ -286,6 +325,12 @@ impl World {
 
     fn ask_to_join(&mut self, client: usize, room: RoomIndex, action: Action) {
         let id = self.next_id();
+        let user = self.clients[client].user;
+        let room = if action.once_in(17, 8) {
+            room
+        } else {
+            own_room(room, user)
+        };
         let mut frame = json!({"type": "join", "id": id_text(id), "room": ROOMS[room]});
         let kind = self.rooms[room].kind;
         let mut since = self.clients[client].places.get(&room).copied();
@@ -304,7 +349,6 @@ impl World {
         if !self.give(client, &frame) {
             return;
         }
-        let user = self.clients[client].user;
         let error = |code| What::Error { id: Some(id), code };
         if kind.inbox != Inbox::No && !ROOMS[room].ends_with(USERS[user]) {
             self.tell_alone(client, error("forbidden"));
@@ -594,12 +638,8 @@ impl World {
     }
 
     fn come(&mut self, action: Action) -> Result<(), String> {
-        let (user, door) = (action.who % USERS.len(), action.part(0, DOORS.len()));
-        let manner = if action.once_in(1, 3) {
-            Manner::Fast
-        } else {
-            Manner::Choppy
-        };
+        let (user, door) = (action.who % USERS.len(), action.door());
+        let manner = [Manner::Fast, Manner::Choppy, Manner::Slow][action.part(1, 3)];
         let socket = Socket::new(manner, Chance::new(action.what as u64));
         if action.once_in(2, 8) {
             socket.stick();
@@ -683,4 +723,13 @@ impl World {
         self.send_to(user, nonce);
         Ok(())
     }
+}
+
+/// The user's own room of the kind, where each user has one.
+fn own_room(room: RoomIndex, user: usize) -> RoomIndex {
+    let Some((kind, _)) = ROOMS[room].split_once(":u") else {
+        return room;
+    };
+    let own = format!("{kind}:{}", USERS[user]);
+    ROOMS.iter().position(|room| *room == own).unwrap_or(0)
 }

@@ -32,8 +32,6 @@ pub(super) struct Client {
     pub(super) places: BTreeMap<RoomIndex, Place>,
     /// What it got of the last group.
     pub(super) of_group: (usize, Vec<usize>),
-    /// What it went without because it was slow.
-    pub(super) skipped: u64,
     pub(super) opening_bytes: usize,
     /// When the engine last heard of it, as exactly as the engine knows.
     pub(super) heard: u64,
@@ -77,7 +75,6 @@ impl Client {
             seats: Vec::new(),
             places: BTreeMap::new(),
             of_group: (0, Vec::new()),
-            skipped: 0,
             opening_bytes: 0,
             heard: 0,
             silence_max: 0,
@@ -122,9 +119,15 @@ impl Client {
     }
 
     /// Whether frames that may be dropped can have been: its queue was full.
-    pub(super) fn was_full(&self) -> bool {
+    pub(super) fn was_full(&self, now: u64) -> bool {
+        // The server's own questions wait too, as a ping of the WebSocket and as a message.
+        let questions = if self.silence(now) < self.door.idle {
+            0
+        } else {
+            2
+        };
         let by_bytes = self.door.queue_bytes < 1 << 20;
-        self.socket.was_slow() && (by_bytes || self.peak > self.door.queue_frames)
+        self.socket.was_slow() && (by_bytes || self.peak + questions > self.door.queue_frames)
     }
 
     /// Whether the runtime would poll its task now.

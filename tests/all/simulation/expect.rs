@@ -86,6 +86,30 @@ pub(super) enum What {
     Reconnect,
 }
 
+impl What {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Raw(_) => "raw",
+            Self::Text(_) => "text",
+            Self::Reply { .. } => "reply",
+            Self::Ack { .. } => "ack",
+            Self::Done { .. } => "received",
+            Self::Welcome(_) => "welcome",
+            Self::Joined { .. } => "joined",
+            Self::Left { .. } => "left",
+            Self::Gap(_) => "gap",
+            Self::Announcement { .. } => "announcement",
+            Self::Here(_) => "here",
+            Self::Members { .. } => "members",
+            Self::History { .. } => "history",
+            Self::Error { code, .. } => code,
+            Self::Pong { .. } => "pong",
+            Self::Reconnect => "reconnect",
+        }
+    }
+}
+
 /// How a room stood at a moment.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {

@@ -31,7 +31,7 @@ rooms:
     may_join: "true"
     messages: [line, post, note, aside, sync, price, pulse, typing]
     presence: {members: true, grace: 2s, announce: {joined: came, left: went}}
-    history: {messages: 8, age: 20s, replay_on_join: 3}
+    history: {messages: 4, age: 20s, replay_on_join: 2}
     idempotency: {window: 10s, keys: 5}
   "hall:{n}":
     may_join: "true"
@@ -39,7 +39,7 @@ rooms:
     presence: {members: true, grace: 0s, announce: {joined: came, left: went, present: here, to: room}}
     history: {messages: 40, age: 60s}
     idempotency: {window: 10s, keys: 5}
-    limits: {users: 3}
+    limits: {users: 2}
   "live:{n}":
     may_join: "true"
     messages: [post, note, aside, sync, price, typing]
@@ -247,8 +247,8 @@ const ALL: &[&str] = &[
 const ROOM: Kind = Kind {
     prefix: "room",
     messages: ALL,
-    keeps: Some((8, 20_000)),
-    replay_on_join: 3,
+    keeps: Some((4, 20_000)),
+    replay_on_join: 2,
     inbox: Inbox::No,
     grace: 2_000,
     announces: Announces::Others,
@@ -275,7 +275,7 @@ static KINDS: [Kind; 6] = [
         replay_on_join: 0,
         grace: 0,
         announces: Announces::Everyone,
-        users_max: 3,
+        users_max: 2,
         ..ROOM
     },
     Kind {
@@ -305,10 +305,10 @@ static KINDS: [Kind; 6] = [
 
 pub(super) const USERS: [&str; 4] = ["u1", "u2", "u3", "u4"];
 
-/// Every room that is spoken of.
+/// Every room that is spoken of; the first are the busy ones.
 pub(super) const ROOMS: [&str; 11] = [
-    "room:1", "room:2", "hall:1", "live:1", "pipe:1", "user:u1", "user:u2", "user:u3", "user:u4",
-    "mail:u1", "mail:u2",
+    "room:1", "hall:1", "mail:u1", "live:1", "user:u1", "room:2", "pipe:1", "mail:u2", "user:u2",
+    "user:u3", "user:u4",
 ];
 
 pub(super) fn kind_of(room: &str) -> &'static Kind {

@@ -19,18 +19,59 @@ mod session;
 mod socket;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use trunkline::plan::Plan;
 
 use crate::simulation::action::Action;
 use crate::simulation::chance::Chance;
 use crate::simulation::world::World;
 
+/// What readers got, counted.
+type Tally = BTreeMap<&'static str, u64>;
+
 /// Seeds that a plain `cargo test` tries.
 const SEEDS: u64 = 300;
+/// What has to come up in that many.
+const SEEN: [&str; 31] = [
+    "message",
+    "replay",
+    "raw",
+    "text",
+    "reply",
+    "ack",
+    "received",
+    "welcome",
+    "joined",
+    "left",
+    "gap",
+    "announcement",
+    "here",
+    "members",
+    "history",
+    "pong",
+    "reconnect",
+    "dropped",
+    "replaced",
+    "conflict",
+    "forbidden",
+    "key_reused",
+    "not_joined",
+    "room_full",
+    "unknown_type",
+    "closed with 1000",
+    "closed with 1012",
+    "closed with 4002",
+    "closed with 4008",
+    "closed with 4009",
+    "broken",
+];
+/// One seed of so many has a crowd.
+const CROWDED: u64 = 100;
 /// Runs that cutting down a failure may take.
 const CUTS_MAX: usize = 400;
 
@@ -44,6 +85,7 @@ fn whatever_happens_readers_get_what_they_have_to() {
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(0);
+    let seen = Mutex::new(Tally::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -52,11 +94,24 @@ fn whatever_happens_readers_get_what_they_have_to() {
                     if seed >= seeds {
                         return;
                     }
-                    try_seed(&plan, seed);
+                    let tally = try_seed(&plan, seed);
+                    let mut seen = seen.lock();
+                    for (what, count) in tally {
+                        *seen.entry(what).or_default() += count;
+                    }
                 }
             });
         }
     });
+    let seen = seen.into_inner();
+    let missing: Vec<&str> = SEEN
+        .into_iter()
+        .filter(|what| !seen.contains_key(what))
+        .collect();
+    assert!(
+        missing.is_empty() || seeds < SEEDS,
+        "{missing:?} never came up: {seen:?}"
+    );
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -67,12 +122,14 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-fn try_seed(plan: &Arc<Plan>, seed: u64) {
+fn try_seed(plan: &Arc<Plan>, seed: u64) -> Tally {
     let mut chance = Chance::new(seed);
-    let steps = 20 + chance.below(100);
-    let actions: Vec<Action> = (0..steps).map(|_| Action::any(&mut chance)).collect();
-    let Err(failure) = run(plan, &actions, seed) else {
-        return;
+    let mut actions = beginning(&mut chance, seed);
+    let steps = 25 + chance.below(85);
+    actions.extend((0..steps).map(|_| Action::any(&mut chance)));
+    let failure = match run(plan, &actions, seed) {
+        Ok(tally) => return tally,
+        Err(failure) => failure,
     };
     let (actions, failure) = cut_down(plan, actions, failure, seed);
     let trace: Vec<String> = actions
@@ -83,6 +140,16 @@ fn try_seed(plan: &Arc<Plan>, seed: u64) {
         "SIMULATION_SEED={seed}: {failure}\nafter\n{}",
         trace.join("\n")
     );
+}
+
+/// A few who come; now and then so many into one room that a flush takes several turns.
+fn beginning(chance: &mut Chance, seed: u64) -> Vec<Action> {
+    let (count, doors): (usize, &[usize]) = if seed % CROWDED == CROWDED - 1 {
+        (190, &[1, 5])
+    } else {
+        (2 + chance.below(5), &[0, 1, 2, 3, 4, 5, 6])
+    };
+    (0..count).map(|_| Action::coming(chance, doors)).collect()
 }
 
 /// Leaves out what the failure does not need.
@@ -100,7 +167,7 @@ fn cut_down(
             let mut fewer = actions.clone();
             fewer.drain(at..(at + size).min(actions.len()));
             match run(plan, &fewer, seed) {
-                Ok(()) => at += size,
+                Ok(_) => at += size,
                 Err(other) => (actions, failure) = (fewer, other),
             }
         }
@@ -110,7 +177,7 @@ fn cut_down(
 }
 
 /// One life of a server.
-fn run(plan: &Arc<Plan>, actions: &[Action], seed: u64) -> Result<(), String> {
+fn run(plan: &Arc<Plan>, actions: &[Action], seed: u64) -> Result<Tally, String> {
     let life = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -123,10 +190,9 @@ fn run(plan: &Arc<Plan>, actions: &[Action], seed: u64) -> Result<(), String> {
                 let done = world.step(*action).await;
                 done.map_err(|failure| format!("step {step}: {failure}"))?;
             }
-            world
-                .finish(seed as usize)
-                .await
-                .map_err(|failure| format!("at the end: {failure}"))
+            let done = world.finish(seed as usize).await;
+            done.map_err(|failure| format!("at the end: {failure}"))?;
+            Ok(world.tally)
         })
     };
     catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|panic| {

@@ -91,6 +91,12 @@ impl World {
                 }
                 Heard::Frame(received) => {
                     let expect = self.take(index, &received)?;
+                    let is_replay = expect.opening && matches!(expect.what, What::Message(_));
+                    self.saw(if is_replay {
+                        "replay"
+                    } else {
+                        expect.what.name()
+                    });
                     haul.frames += usize::from(counts(&expect));
                     if expect.opening {
                         self.clients[index].opening_bytes += received.len();
@@ -159,7 +165,7 @@ impl World {
             1000 => client.says_goodbye,
             1012 => is_draining,
             4002 => client.silence(now) >= client.door.silence,
-            4008 => client.was_full(),
+            4008 => client.was_full(now),
             4009 => client.is_replaced,
             _ => false,
         };
@@ -173,6 +179,13 @@ impl World {
         if client.is_polite {
             client.hang_up();
         }
+        self.saw(match code {
+            1000 => "closed with 1000",
+            1012 => "closed with 1012",
+            4002 => "closed with 4002",
+            4008 => "closed with 4008",
+            _ => "closed with 4009",
+        });
         Ok(())
     }
 
@@ -229,7 +242,7 @@ impl World {
         expect: &Expect,
         instead: Option<&Expect>,
     ) -> Result<(), String> {
-        let client = &mut self.clients[index];
+        let (now, client) = (self.now, &mut self.clients[index]);
         client.settle(expect);
         let newer = client.queues[queue].iter().chain(instead);
         let is_replaced = |subject| {
@@ -240,9 +253,9 @@ impl World {
         let is_right = match expect.may {
             May::Nothing => false,
             May::BeAbsent => return Ok(()),
-            May::BeDropped => client.was_full(),
+            May::BeDropped => client.was_full(now),
             May::BeReplaced(subject) => {
-                client.was_full()
+                client.was_full(now)
                     || (client.socket.was_slow() || client.door.path == "/together")
                         && is_replaced(subject)
             }
@@ -250,7 +263,11 @@ impl World {
         if !is_right {
             return Err(format!("{index} went without {expect:?}"));
         }
-        client.skipped += 1;
+        self.saw(if expect.may == May::BeDropped {
+            "dropped"
+        } else {
+            "replaced"
+        });
         Ok(())
     }
 

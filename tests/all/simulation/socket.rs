@@ -17,6 +17,8 @@ pub(super) enum Manner {
     Fast,
     /// It takes parts, and blocks for short whiles.
     Choppy,
+    /// It takes little, and blocks for longer whiles.
+    Slow,
 }
 
 pub(super) struct Socket(Mutex<State>);
@@ -51,13 +53,13 @@ impl State {
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         assert!(offered > 0, "an empty write");
         let mut left = offered;
-        if self.manner == Manner::Choppy {
-            match self.chance.below(16) {
-                0 => return Err(io::ErrorKind::Interrupted.into()),
-                1..=4 => self.full = true,
-                5..=11 => left = 1 + self.chance.below(offered),
-                _ => {}
-            }
+        match (self.manner, self.chance.below(16)) {
+            (Manner::Fast, _) => {}
+            (_, 0) => return Err(io::ErrorKind::Interrupted.into()),
+            (Manner::Choppy, 1..=4) | (Manner::Slow, 1..=8) => self.full = true,
+            (Manner::Choppy, 5..=11) => left = 1 + self.chance.below(offered),
+            (Manner::Choppy, _) => {}
+            (Manner::Slow, _) => left = offered.min(1 + self.chance.below(400)),
         }
         if self.stuck || self.full {
             (self.full, self.was_slow) = (true, true);
@@ -105,7 +107,8 @@ impl Socket {
     /// A short while has passed: a choppy socket may be ready again.
     pub(super) fn breathe(&self) {
         let mut state = self.0.lock();
-        if !state.stuck && state.full && state.chance.once_in(2) {
+        let patience = if state.manner == Manner::Slow { 6 } else { 2 };
+        if !state.stuck && state.full && state.chance.once_in(patience) {
             state.full = false;
         }
     }

@@ -1,6 +1,6 @@
 //! The engine, everyone who is connected to it, and the model that says what each of them has to get.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub(super) struct World {
     /// Of two that were said in one moment, which was seen before which.
     pub(super) before: HashSet<(usize, usize)>,
     pub(super) is_draining: bool,
+    /// What readers got, by its name: for the proof that there was something to be judged.
+    pub(super) tally: BTreeMap<&'static str, u64>,
     idle_tasks: usize,
 }
 
@@ -133,10 +135,15 @@ impl World {
             ids: 0,
             before: HashSet::new(),
             is_draining: false,
+            tally: BTreeMap::new(),
             idle_tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks(),
         }
+    }
+
+    pub(super) fn saw(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
     }
 
     pub(super) fn identity(&self, user: usize) -> Identity {
