@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 source tests/install.sh
 
-STAGES="format lint unit build python hostile churn node browser conformance fuzz delivery"
+STAGES="format lint unit simulation loom build python hostile churn node browser conformance fuzz delivery"
 NOT_RUN=77
 LOGS=.cache/tests
 mkdir -p $LOGS
@@ -21,7 +21,8 @@ export TRUNKLINE=${TRUNKLINE:-$TARGET/release/trunkline}
 # Stages. Each ends with 0, with NOT_RUN after saying why, or with anything else after showing what failed.
 
 stage_format() {
-    cargo fmt --check && cargo fmt --check --manifest-path benches/client/Cargo.toml
+    cargo fmt --check && cargo fmt --check --manifest-path benches/client/Cargo.toml &&
+        cargo fmt --check --manifest-path tests/loom/Cargo.toml
 }
 
 stage_lint() {
@@ -31,6 +32,16 @@ stage_lint() {
 
 stage_unit() {
     cargo test --locked --no-fail-fast
+}
+
+# What a plain `cargo test` does with a few hundred seeds, with ten thousand: two minutes of one core.
+stage_simulation() {
+    SIMULATION_SEEDS=10000 cargo test --locked --test all simulation
+}
+
+# The protocols between threads as models, every interleaving of them.
+stage_loom() {
+    cargo test --locked --manifest-path tests/loom/Cargo.toml
 }
 
 stage_build() {
