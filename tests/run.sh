@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 source tests/install.sh
 
-STAGES="format lint unit build python hostile churn node browser conformance fuzz delivery"
+STAGES="format lint unit simulation loom build python hostile churn node browser conformance fuzz delivery"
 NOT_RUN=77
 LOGS=.cache/tests
 mkdir -p $LOGS
@@ -22,25 +22,35 @@ export TRUNKLINE=${TRUNKLINE:-$TARGET/release/trunkline}
 
 stage_format() {
     cargo fmt --check || return
-    each_bench fmt --check
+    each_crate fmt --check
 }
 
 stage_lint() {
     cargo clippy --locked --all-targets -- -D warnings || return
-    each_bench clippy --locked --all-targets -- -D warnings
+    each_crate clippy --locked --all-targets -- -D warnings
 }
 
-# The programs of benches/ are crates of their own.
-each_bench() {
+# The programs of benches/ and the models are crates of their own.
+each_crate() {
     local command=$1 manifest
     shift
-    for manifest in benches/*/Cargo.toml; do
+    for manifest in benches/*/Cargo.toml tests/loom/Cargo.toml; do
         cargo "$command" --manifest-path "$manifest" "$@" || return
     done
 }
 
 stage_unit() {
     cargo test --locked --no-fail-fast
+}
+
+# What a plain `cargo test` does with a few hundred seeds, with ten thousand: two minutes of one core.
+stage_simulation() {
+    SIMULATION_SEEDS=10000 cargo test --locked --test all simulation
+}
+
+# The protocols between threads as models, every interleaving of them.
+stage_loom() {
+    cargo test --locked --manifest-path tests/loom/Cargo.toml
 }
 
 stage_build() {

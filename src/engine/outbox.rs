@@ -221,7 +221,9 @@ impl Outbox {
         }
         done.dropped += self.waiting().push_rest(rest, begun) as u64;
         let is_held = matches!(self.hold, Hold::Turn | Hold::Gather);
-        if is_held && self.bytes() > HELD_BYTES_MAX && !self.blocked {
+        // Who is held back by us is not slow: what is too much for the bounds leaves before anyone is judged by them.
+        let is_much = self.bytes() > HELD_BYTES_MAX || self.exceeds(bounds);
+        if is_held && is_much && !self.blocked {
             done.add(self.drain(link));
         }
         if self.hold != Hold::Opening && self.exceeds(bounds) {
@@ -554,6 +556,27 @@ mod tests {
         assert_eq!(outbox.let_go(&pipe).calls, 1);
         assert_eq!(text(&pipe), "ab");
         assert_eq!(outbox.let_go(&pipe).calls, 0);
+    }
+
+    #[test]
+    fn who_is_held_back_is_not_slow() {
+        let narrow = Bounds {
+            bytes: 1 << 20,
+            frames: 2,
+        };
+        for pace in [Pace::AtOnce, Pace::Gathered] {
+            let pipe = pipe(vec![99; 9]);
+            let mut outbox = opened(&pipe);
+            outbox.hold();
+            for text in ["a", "b", "c", "d"] {
+                let parcel = Parcel::new(Bytes::from(text));
+                let written = outbox.push(&[parcel], pace, &pipe, narrow);
+                assert!(!written.overflowed, "{pace:?} {text}");
+            }
+            outbox.release(pace, &pipe);
+            outbox.let_go(&pipe);
+            assert_eq!(text(&pipe), "abcd", "{pace:?}");
+        }
     }
 
     #[test]

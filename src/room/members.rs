@@ -15,12 +15,18 @@ pub struct Member {
     pub connections: u32,
     /// When the first of them entered.
     pub joined_at: Timestamp,
+    /// Which absence the grace runs for; 0 while the user is here.
     absence: u32,
 }
 
 /// All members, by user id.
 #[derive(Debug, Default)]
-pub struct Members(BTreeMap<UserId, Member>);
+pub struct Members {
+    by_id: BTreeMap<UserId, Member>,
+    /// Absences are numbered for the whole room: a member's own count would begin again when the user left and came back, and the
+    /// grace of an earlier stay would end a later one.
+    absences: u32,
+}
 
 /// What a connection's coming means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,25 +51,25 @@ pub enum Departure {
 impl Members {
     /// How many users are in the room, those in their grace included.
     pub fn users_count(&self) -> usize {
-        self.0.len()
+        self.by_id.len()
     }
 
     /// Whether nobody is.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_id.is_empty()
     }
 
     /// Whether `user` is.
     pub fn has(&self, user: &UserId) -> bool {
-        self.0.contains_key(user)
+        self.by_id.contains_key(user)
     }
 
     /// A connection of `user` enters.
     pub fn enter(&mut self, user: &Arc<User>, now: Timestamp) -> Arrival {
-        match self.0.get_mut(&user.id) {
+        match self.by_id.get_mut(&user.id) {
             Some(member) => {
                 member.connections += 1;
-                member.absence = member.absence.wrapping_add(1);
+                member.absence = 0;
                 Arrival::Known
             }
             None => {
@@ -73,7 +79,7 @@ impl Members {
                     joined_at: now,
                     absence: 0,
                 };
-                self.0.insert(user.id.clone(), member);
+                self.by_id.insert(user.id.clone(), member);
                 Arrival::New
             }
         }
@@ -81,18 +87,19 @@ impl Members {
 
     /// A connection of `user` leaves.
     pub fn exit(&mut self, user: &UserId, grace: Grace) -> Departure {
-        let Some(member) = self.0.get_mut(user) else {
+        let Some(member) = self.by_id.get_mut(user) else {
             return Departure::Still;
         };
         member.connections = member.connections.saturating_sub(1);
         match (member.connections, grace) {
             (1.., _) => Departure::Still,
             (0, Grace::Wait) => {
-                member.absence = member.absence.wrapping_add(1);
+                self.absences = self.absences.checked_add(1).unwrap_or(1);
+                member.absence = self.absences;
                 Departure::Absent(member.absence)
             }
             (0, Grace::None) => {
-                self.0.remove(user);
+                self.by_id.remove(user);
                 Departure::Gone
             }
         }
@@ -100,16 +107,16 @@ impl Members {
 
     /// The grace of `user`'s absence is over: the member, now gone, unless it came back since.
     pub fn expire(&mut self, user: &UserId, absence: u32) -> Option<Member> {
-        let member = self.0.get(user)?;
+        let member = self.by_id.get(user)?;
         let gone = member.connections == 0 && member.absence == absence;
-        if gone { self.0.remove(user) } else { None }
+        if gone { self.by_id.remove(user) } else { None }
     }
 
     /// At most `limit` members whose ids follow `after`, and whether there are more.
     pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<&Member>, bool) {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = self
-            .0
+            .by_id
             .range::<str, _>((start, Bound::Unbounded))
             .map(|(_, member)| member);
         let page = rest.by_ref().take(limit).collect();

@@ -113,6 +113,24 @@ fn members_are_users() {
 }
 
 #[test]
+fn the_grace_of_an_earlier_stay_ends_no_later_one() {
+    let mut members = Members::default();
+    let ann = user("ann");
+    members.enter(&ann, at(0));
+    let Departure::Absent(first) = members.exit(&ann.id, Grace::Wait) else {
+        panic!("absent")
+    };
+    members.enter(&ann, at(1));
+    assert_eq!(members.exit(&ann.id, Grace::None), Departure::Gone);
+    members.enter(&ann, at(2));
+    let Departure::Absent(second) = members.exit(&ann.id, Grace::Wait) else {
+        panic!("absent")
+    };
+    assert!(members.expire(&ann.id, first).is_none(), "it began later");
+    assert!(members.expire(&ann.id, second).is_some());
+}
+
+#[test]
 fn members_are_paged_by_id() {
     let mut members = Members::default();
     for id in ["c", "a", "b"] {

@@ -1,0 +1,491 @@
+//! Reading: every frame that comes is the one that was due.
+
+use serde_json::Value;
+use trunkline::protocol::websocket::{Event, Input};
+
+use crate::simulation::client::OWN;
+use crate::simulation::expect::{
+    Expect, May, Nonce, Received, RoomIndex, Standing, What, page_nonces,
+};
+use crate::simulation::house::{Inbox, ROOMS, Speech, USERS};
+use crate::simulation::moves::counts;
+use crate::simulation::room::Place;
+use crate::simulation::world::World;
+
+/// What one reading brought.
+#[derive(Default)]
+struct Haul {
+    bytes: usize,
+    /// Those that count against the bounds of the queue.
+    frames: usize,
+}
+
+enum Heard {
+    Frame(Received),
+    Ping,
+    Close(u16),
+}
+
+impl World {
+    /// Polls those tasks that the runtime would poll, and has everyone read.
+    pub(super) fn drive_all(&mut self) -> Result<(), String> {
+        for client in self.attached() {
+            if self.clients[client].has_to_run() {
+                self.drive(client)?;
+            } else {
+                self.read(client)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_all(&mut self) -> Result<(), String> {
+        self.attached()
+            .into_iter()
+            .try_for_each(|client| self.read(client).map(|_| ()))
+    }
+
+    /// Polls the task of one connection.
+    pub(super) fn drive(&mut self, index: usize) -> Result<(), String> {
+        self.read(index)?;
+        let engine = self.engine.clone();
+        let goes_on = self.clients[index].run(&engine);
+        let haul = self.read(index)?;
+        let client = &self.clients[index];
+        // What was written now had waited; a frame that was begun, and the close frame, come on top.
+        if haul.frames > client.door.queue_frames + 2
+            || haul.bytes > client.door.queue_bytes + client.opening_bytes + 2048
+        {
+            return Err(format!(
+                "{} frames of {} bytes waited for {index}",
+                haul.frames, haul.bytes
+            ));
+        }
+        if !goes_on {
+            self.detach(index);
+        }
+        Ok(())
+    }
+
+    /// Reads what the socket has.
+    fn read(&mut self, index: usize) -> Result<Haul, String> {
+        let mut bytes = self.clients[index].socket.read();
+        let mut haul = Haul {
+            bytes: bytes.len(),
+            frames: 0,
+        };
+        if bytes.is_empty() {
+            return Ok(haul);
+        }
+        for heard in self.decode(index, &mut bytes)? {
+            if let Some(code) = self.clients[index].closed {
+                return Err(format!(
+                    "{index} gets something behind its close frame, {code}"
+                ));
+            }
+            match heard {
+                Heard::Ping => self.answer_ping(index)?,
+                Heard::Close(code) => self.see_close(index, code)?,
+                Heard::Frame(received) if received.member("type") == Some("ping") => {
+                    self.answer_ping(index)?
+                }
+                Heard::Frame(received) => {
+                    let expect = self.take(index, &received)?;
+                    let is_replay = expect.opening && matches!(expect.what, What::Message(_));
+                    self.saw(if is_replay {
+                        "replay"
+                    } else {
+                        expect.what.name()
+                    });
+                    haul.frames += usize::from(counts(&expect));
+                    if expect.opening {
+                        self.clients[index].opening_bytes += received.len();
+                    }
+                    self.check(index, &expect.what, &received)
+                        .map_err(|error| format!("{index}: {error}: {received:?}"))?;
+                }
+            }
+        }
+        Ok(haul)
+    }
+
+    fn decode(&mut self, index: usize, bytes: &mut [u8]) -> Result<Vec<Heard>, String> {
+        let client = &mut self.clients[index];
+        let mut input = Input::new(bytes);
+        let mut heard = Vec::new();
+        loop {
+            let event = client
+                .decoder
+                .next(&mut input)
+                .map_err(|violation| format!("{index}: {violation}"))?;
+            heard.push(match event {
+                None => return Ok(heard),
+                Some(Event::Text(text)) if client.door.speech == Speech::Json => {
+                    let value = serde_json::from_str(text)
+                        .map_err(|error| format!("{index}: {error}: {text}"))?;
+                    Heard::Frame(Received::Json(value))
+                }
+                Some(Event::Text(text)) => Heard::Frame(Received::Text(text.to_owned())),
+                Some(Event::Binary(payload)) => Heard::Frame(Received::Binary(payload.to_vec())),
+                Some(Event::Ping(_)) => Heard::Ping,
+                Some(Event::Pong(_)) => {
+                    return Err(format!("{index}: a pong that it did not ask for"));
+                }
+                Some(Event::Close(frame)) => {
+                    Heard::Close(frame.map_or(1005, |frame| frame.code.get()))
+                }
+            });
+        }
+    }
+
+    fn answer_ping(&mut self, index: usize) -> Result<(), String> {
+        if self.clients[index].silence(self.now) < self.clients[index].door.idle {
+            return Err(format!("{index} is asked for a sign of life too early"));
+        }
+        if !self.clients[index].is_deaf {
+            self.hear(index);
+        }
+        Ok(())
+    }
+
+    /// A client gives a sign of life.
+    pub(super) fn hear(&mut self, index: usize) {
+        let (now, ticked, client) = (self.now, self.ticked, &mut self.clients[index]);
+        if let Some(connection) = client.connection() {
+            self.engine.heard(connection);
+        }
+        client.silence_max = client.silence(now);
+        client.heard = ticked;
+    }
+
+    fn see_close(&mut self, index: usize, code: u16) -> Result<(), String> {
+        let (now, is_draining) = (self.now, self.is_draining);
+        let client = &mut self.clients[index];
+        let is_right = match code {
+            1000 => client.says_goodbye,
+            1012 => is_draining,
+            4002 => client.silence(now) >= client.door.silence,
+            4008 => client.was_full(now),
+            4009 => client.is_replaced,
+            _ => false,
+        };
+        if !is_right {
+            return Err(format!(
+                "{index} is closed with {code} without a reason (at most {} frames waited)",
+                client.peak
+            ));
+        }
+        client.closed = Some(code);
+        if client.is_polite {
+            client.hang_up();
+        }
+        self.saw(match code {
+            1000 => "closed with 1000",
+            1012 => "closed with 1012",
+            4002 => "closed with 4002",
+            4008 => "closed with 4008",
+            _ => "closed with 4009",
+        });
+        Ok(())
+    }
+
+    /// Takes the expectation that `received` fulfils out of its queue, and those that may be and were passed over.
+    fn take(&mut self, index: usize, received: &Received) -> Result<Expect, String> {
+        let client = &self.clients[index];
+        let queue = match (client.door.speech, received.room()) {
+            (Speech::Json, None) => OWN,
+            (Speech::Json, Some(name)) => room_index(name)?,
+            (Speech::Text | Speech::Raw, _) => room_index(client.door.rooms[0])?,
+        };
+        let due = &client.queues[queue];
+        let is_open = |expect: &Expect, group: usize| {
+            expect.may != May::Nothing || (expect.group != 0 && expect.group == group)
+        };
+        let found = due.iter().position(|expect| received.is(&expect.what));
+        let Some(at) = found else {
+            return Err(format!(
+                "{index} gets {received:?}; due are {:?}",
+                due.iter().take(4).collect::<Vec<_>>()
+            ));
+        };
+        let group = due[at].group;
+        if let Some(missed) = due.iter().take(at).find(|before| !is_open(before, group)) {
+            return Err(format!("{index} gets {received:?} before {missed:?}"));
+        }
+        // Those of the same group may still come.
+        let (mut passed, mut kept) = (Vec::new(), Vec::new());
+        let client = &mut self.clients[index];
+        let rest = client.queues[queue].split_off(at + 1);
+        let taken = client.queues[queue].pop_back();
+        for before in client.queues[queue].drain(..) {
+            if group != 0 && before.group == group {
+                kept.push(before)
+            } else {
+                passed.push(before)
+            }
+        }
+        client.queues[queue] = kept.into_iter().chain(rest).collect();
+        let taken = taken.ok_or("nothing was due")?;
+        client.settle(&taken);
+        for expect in passed {
+            self.go_without(index, queue, &expect, Some(&taken))?;
+        }
+        self.in_one_order(index, &taken)?;
+        Ok(taken)
+    }
+
+    /// A reader did not get `expect`: was that allowed?
+    pub(super) fn go_without(
+        &mut self,
+        index: usize,
+        queue: usize,
+        expect: &Expect,
+        instead: Option<&Expect>,
+    ) -> Result<(), String> {
+        let (now, client) = (self.now, &mut self.clients[index]);
+        client.settle(expect);
+        let newer = client.queues[queue].iter().chain(instead);
+        let is_replaced = |subject| {
+            newer
+                .into_iter()
+                .any(|newer| newer.may == May::BeReplaced(subject))
+        };
+        let is_right = match expect.may {
+            May::Nothing => false,
+            May::BeAbsent => return Ok(()),
+            May::BeDropped => client.was_full(now),
+            May::BeReplaced(subject) => {
+                client.was_full(now)
+                    || (client.socket.was_slow() || client.door.path == "/together")
+                        && is_replaced(subject)
+            }
+        };
+        if !is_right {
+            return Err(format!("{index} went without {expect:?}"));
+        }
+        self.saw(if expect.may == May::BeDropped {
+            "dropped"
+        } else {
+            "replaced"
+        });
+        Ok(())
+    }
+
+    /// Of what was said in one moment everyone sees one order.
+    fn in_one_order(&mut self, index: usize, taken: &Expect) -> Result<(), String> {
+        if taken.group == 0 {
+            return Ok(());
+        }
+        let client = &mut self.clients[index];
+        if client.of_group.0 != taken.group {
+            client.of_group = (taken.group, Vec::new());
+        }
+        for earlier in &client.of_group.1 {
+            if self.before.contains(&(taken.say, *earlier)) {
+                return Err(format!(
+                    "{index} sees {taken:?} in another order than others"
+                ));
+            }
+            self.before.insert((*earlier, taken.say));
+        }
+        client.of_group.1.push(taken.say);
+        Ok(())
+    }
+
+    /// Whether what came says what it should.
+    fn check(&mut self, index: usize, what: &What, received: &Received) -> Result<(), String> {
+        let Received::Json(value) = received else {
+            return Ok(());
+        };
+        match what {
+            What::Message(nonce) => self.check_message(index, *nonce, value),
+            What::Reply { nonce, .. } => self.check_id(*nonce, value),
+            What::Ack { nonce, .. } => {
+                self.check_id(*nonce, value)?;
+                self.check_seq(*nonce, value)
+            }
+            What::Joined { standing, .. } => {
+                let users = value["users_count"].as_u64();
+                same("users_count", users, Some(standing.users))?;
+                self.check_standing(standing, value)
+            }
+            What::Gap(standing) => {
+                self.check_standing(standing, value)?;
+                if let Some((number, life)) = standing.stored {
+                    self.clients[index]
+                        .places
+                        .insert(standing.room, Place { number, life });
+                }
+                Ok(())
+            }
+            What::Welcome(standings) => {
+                let rooms = value["rooms"].as_array().ok_or("no rooms")?;
+                same("rooms", rooms.len(), standings.len())?;
+                standings
+                    .iter()
+                    .zip(rooms)
+                    .try_for_each(|(standing, value)| {
+                        same(
+                            "users_count",
+                            value["users_count"].as_u64(),
+                            Some(standing.users),
+                        )?;
+                        self.check_standing(standing, value)
+                    })
+            }
+            What::Announcement { number, .. } => self.check_announcement(*number, value),
+            What::Here(users) | What::Members { users, .. } => check_users(users, value),
+            What::History { messages, more, .. } => {
+                self.check_history(index, messages, *more, value)
+            }
+            What::Error { code, .. } => same("code", value["code"].as_str(), Some(*code)),
+            What::Raw(_)
+            | What::Text(_)
+            | What::Done { .. }
+            | What::Left { .. }
+            | What::Pong { .. }
+            | What::Reconnect => Ok(()),
+        }
+    }
+
+    fn check_message(&mut self, index: usize, nonce: Nonce, value: &Value) -> Result<(), String> {
+        self.check_id(nonce, value)?;
+        self.check_seq(nonce, value)?;
+        let fact = &mut self.facts[nonce];
+        same("type", value["type"].as_str(), Some(fact.name))?;
+        same("data", &value["data"], &fact.data)?;
+        same(
+            "room",
+            value["room"].as_str(),
+            fact.room.map(|room| ROOMS[room]),
+        )?;
+        same(
+            "sender",
+            value["sender"]["user_id"].as_str(),
+            fact.sender.map(|user| USERS[user]),
+        )?;
+        let seen = fact.seen.get_or_insert_with(|| value.clone());
+        same("what others got", &*seen, value)?;
+        let (stored, room) = (fact.stored, fact.room);
+        let (Some((number, life)), Some(room)) = (stored, room) else {
+            return Ok(());
+        };
+        let client = &mut self.clients[index];
+        let place = client.places.entry(room).or_insert(Place { number, life });
+        if number > place.number {
+            *place = Place { number, life };
+        }
+        let user = client.user;
+        if self.is_inbox_of(room, user, Inbox::OnWrite) {
+            let mut log = self.rooms[room].log.iter_mut();
+            if let Some(stored) = log.find(|stored| stored.number == number) {
+                stored.was_written = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message's id is the same wherever it is told.
+    fn check_id(&mut self, nonce: Nonce, value: &Value) -> Result<(), String> {
+        let id = value["message_id"].as_str().ok_or("no message_id")?;
+        let known = self.facts[nonce]
+            .message_id
+            .get_or_insert_with(|| id.to_owned());
+        same("message_id", id, &**known)
+    }
+
+    fn check_seq(&mut self, nonce: Nonce, value: &Value) -> Result<(), String> {
+        let fact = &self.facts[nonce];
+        match (fact.stored, fact.room, value["seq"].as_u64()) {
+            (Some((number, life)), Some(room), Some(seq)) => {
+                self.rooms[room].learn(number, life, seq)
+            }
+            (None, _, None) => Ok(()),
+            (stored, _, seq) => Err(format!("seq {seq:?} where {stored:?} is stored")),
+        }
+    }
+
+    fn check_standing(&mut self, standing: &Standing, value: &Value) -> Result<(), String> {
+        same("room", value["room"].as_str(), Some(ROOMS[standing.room]))?;
+        match (
+            standing.stored,
+            value["seq"].as_u64(),
+            value["epoch"].as_str(),
+        ) {
+            (Some((number, life)), Some(seq), Some(epoch)) => {
+                let known = self.epoch.get_or_insert_with(|| epoch.to_owned());
+                same("epoch", epoch, &**known)?;
+                self.rooms[standing.room].learn(number, life, seq)
+            }
+            (None, None, None) => Ok(()),
+            (stored, ..) => Err(format!("it should stand at {stored:?}")),
+        }
+    }
+
+    fn check_announcement(&mut self, number: usize, value: &Value) -> Result<(), String> {
+        let announcement = &mut self.announcements[number];
+        same("type", value["type"].as_str(), Some(announcement.name))?;
+        same(
+            "room",
+            value["room"].as_str(),
+            Some(ROOMS[announcement.room]),
+        )?;
+        let users = value["users_count"].as_u64().ok_or("no users_count")?;
+        let (least, most) = announcement.users;
+        if users < least || users > most {
+            return Err(format!("users_count is not from {least} to {most}"));
+        }
+        same(
+            "user",
+            value["user"]["user_id"].as_str(),
+            Some(USERS[announcement.user]),
+        )?;
+        let seen = announcement.seen.get_or_insert_with(|| value.clone());
+        same("what others got", &*seen, value)
+    }
+
+    fn check_history(
+        &self,
+        index: usize,
+        messages: &[Nonce],
+        more: bool,
+        value: &Value,
+    ) -> Result<(), String> {
+        let got = page_nonces(value).ok_or("no messages")?;
+        let is_cut = got.len() < messages.len();
+        let may_be_cut = self.clients[index].door.queue_bytes < 1 << 20;
+        if !messages.ends_with(&got) || (is_cut && (!may_be_cut || got.is_empty())) {
+            return Err(format!("a page of {got:?} where {messages:?} are kept"));
+        }
+        same("more", value["more"].as_bool(), Some(more || is_cut))
+    }
+}
+
+fn check_users(users: &[(String, u64)], value: &Value) -> Result<(), String> {
+    let listed = value["users"].as_array().ok_or("no users")?;
+    let of = |user: &Value| {
+        Some((
+            user["user_id"].as_str()?.to_owned(),
+            user["connections"].as_u64()?,
+        ))
+    };
+    let listed: Option<Vec<(String, u64)>> = listed.iter().map(of).collect();
+    same("users", listed.as_deref(), Some(users))?;
+    same(
+        "users_count",
+        value["users_count"].as_u64(),
+        Some(users.len() as u64),
+    )
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, due: T) -> Result<(), String> {
+    if got == due {
+        return Ok(());
+    }
+    Err(format!("{what}: {got:?} where {due:?} is due"))
+}
+
+fn room_index(name: &str) -> Result<RoomIndex, String> {
+    let found = ROOMS.iter().position(|room| *room == name);
+    found.ok_or_else(|| format!("there is no room {name}"))
+}
