@@ -28,6 +28,7 @@ mod publish;
 mod receive;
 mod render;
 mod reply;
+mod sending;
 mod tally;
 mod ticket;
 mod timer;
