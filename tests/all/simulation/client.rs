@@ -42,6 +42,8 @@ pub(super) struct Client {
     pub(super) is_replaced: bool,
     pub(super) says_goodbye: bool,
     peer_closed: bool,
+    /// Frames of every kind that it read.
+    pub(super) frames: u64,
     /// The close code that it read.
     pub(super) closed: Option<u16>,
 }
@@ -83,6 +85,7 @@ impl Client {
             is_replaced: false,
             says_goodbye: false,
             peer_closed: false,
+            frames: 0,
             closed: None,
         }
     }

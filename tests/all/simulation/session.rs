@@ -78,6 +78,7 @@ impl World {
             return Ok(haul);
         }
         for heard in self.decode(index, &mut bytes)? {
+            self.clients[index].frames += 1;
             if let Some(code) = self.clients[index].closed {
                 return Err(format!(
                     "{index} gets something behind its close frame, {code}"
