@@ -232,6 +232,7 @@ impl World {
     fn say_something(&mut self, client: usize, action: Action) -> Result<(), String> {
         if action.kind == Kind::Goodbye {
             self.clients[client].says_goodbye = true;
+            self.clients[client].end_in_peace();
             self.clients[client].hang_up();
             if let Some(connection) = self.clients[client].connection() {
                 connection.close_answer(None);

@@ -70,11 +70,14 @@ pub(super) struct World {
 pub(super) struct Saying {
     pub(super) may: May,
     pub(super) group: usize,
+    /// A newcomer gets it before anything else.
+    pub(super) opening: bool,
 }
 
 pub(super) const IN_PLACE: Saying = Saying {
     may: May::Nothing,
     group: 0,
+    opening: false,
 };
 
 fn metrics(plan: &Plan) -> Metrics {
@@ -224,7 +227,16 @@ impl World {
         for (name, nonce, audience) in due {
             let may = May::BeReplaced(self.subject(format!("{room}/{name}")));
             let group = self.groups;
-            self.say(room, &What::Message(nonce), audience, Saying { may, group });
+            self.say(
+                room,
+                &What::Message(nonce),
+                audience,
+                Saying {
+                    may,
+                    group,
+                    ..IN_PLACE
+                },
+            );
         }
     }
 
@@ -271,7 +283,16 @@ impl World {
         let number = self.announcements.len() - 1;
         let what = What::Announcement { number, name, user };
         let may = May::Nothing;
-        self.say(room, &what, audience, Saying { may, group });
+        self.say(
+            room,
+            &what,
+            audience,
+            Saying {
+                may,
+                group,
+                ..IN_PLACE
+            },
+        );
     }
 
     /// Everyone of `audience` who is in the room has to get it.
@@ -301,13 +322,13 @@ impl World {
                 None => return,
             },
         };
-        let opening = matches!(what, What::Welcome(_));
         let expect = Expect {
             what,
             may: saying.may,
             group: saying.group,
             say: self.says,
-            opening,
+            opening: saying.opening,
+            is_last_wish: false,
         };
         self.clients[client].expect(queue, expect);
     }
