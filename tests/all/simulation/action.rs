@@ -150,6 +150,8 @@ impl World {
     pub(super) async fn step(&mut self, action: Action) -> Result<(), String> {
         self.read_all()?;
         self.forget().await?;
+        // What was written meanwhile is read even by who vanishes now.
+        self.read_all()?;
         self.act(action).await?;
         for _ in 0..action.turns {
             tokio::task::yield_now().await;
