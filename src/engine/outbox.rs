@@ -67,6 +67,8 @@ pub(super) struct Written {
     pub(super) calls: u64,
     /// Bytes that the socket took.
     pub(super) bytes: u64,
+    /// Frames of which it took the last byte.
+    pub(super) frames: u64,
     /// Frames that made room for others.
     pub(super) dropped: u64,
     /// The connection's own task has something to do: wait until the socket takes more, or end.
@@ -240,19 +242,21 @@ impl Outbox {
         link: &dyn Link,
         done: &mut Written,
     ) -> (&'p [Parcel], usize) {
-        let mut rest = parcels;
+        let (mut rest, mut begun) = (parcels, 0);
         while !rest.is_empty() {
             let slices = slices_of(rest);
             let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
             let Some(written) = self.write(&slices, link, done) else {
-                return (rest, 0);
+                break;
             };
             if written < wanted {
-                return rest_of(rest, written);
+                (rest, begun) = rest_of(rest, written);
+                break;
             }
             rest = &rest[slices.len()..];
         }
-        (rest, 0)
+        done.frames += (parcels.len() - rest.len()) as u64;
+        (rest, begun)
     }
 
     fn exceeds(&self, bounds: Bounds) -> bool {
@@ -271,7 +275,11 @@ impl Outbox {
         while !waiting.is_empty() && self.phase != Phase::Closed {
             let written = self.write(&waiting.slices(), link, &mut done);
             match written {
-                Some(written) => waiting.forget(written),
+                Some(written) => {
+                    let frames = waiting.frames();
+                    waiting.forget(written);
+                    done.frames += (frames - waiting.frames()) as u64;
+                }
                 None => break,
             }
         }
@@ -357,6 +365,7 @@ impl Written {
     pub(super) fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.bytes += other.bytes;
+        self.frames += other.frames;
         self.dropped += other.dropped;
         self.wake |= other.wake;
         self.overflowed |= other.overflowed;

@@ -54,7 +54,6 @@ impl Connection {
         let written = self.with_outbox(tally, |outbox| {
             outbox.push(parcels, pace, &*self.link, bounds)
         });
-        tally.frames += parcels.len() as u64;
         self.follow_up(written);
     }
 
@@ -116,6 +115,7 @@ impl Connection {
         };
         tally.calls += written.calls;
         tally.bytes += written.bytes;
+        tally.frames += written.frames;
         tally.dropped += written.dropped;
         if written.wake {
             self.wake();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline::engine::{Attached, Connection, Engine, Phase};
 use trunkline::protocol::websocket::{Decoder, Limits, Role};
 
-use crate::simulation::expect::{Expect, May, RoomIndex};
+use crate::simulation::expect::{Expect, RoomIndex};
 use crate::simulation::house::{Door, ROOMS};
 use crate::simulation::room::Place;
 use crate::simulation::socket::{Bell, Socket};
@@ -25,14 +25,18 @@ pub(super) struct Client {
     ending: bool,
     /// What it has to get, in the order of each room and in its own.
     pub(super) queues: Vec<VecDeque<Expect>>,
+    /// Frames that it has to get, without replays.
     outstanding: usize,
     /// As many as waited at most, or more.
     pub(super) peak: usize,
+    /// It asked for a replay while another one waited: only one at a time may go beyond the bounds.
+    is_greedy: bool,
     pub(super) seats: Vec<RoomIndex>,
     pub(super) places: BTreeMap<RoomIndex, Place>,
     /// What it got of the last group.
     pub(super) of_group: (usize, Vec<usize>),
-    pub(super) opening_bytes: usize,
+    /// Frames and bytes of replays since nothing waited the last time: so much may wait beyond the bounds.
+    pub(super) excused: (usize, usize),
     /// When the engine last heard of it, as exactly as the engine knows.
     pub(super) heard: u64,
     /// The longest time for which nothing was heard of it.
@@ -42,6 +46,8 @@ pub(super) struct Client {
     pub(super) is_replaced: bool,
     pub(super) says_goodbye: bool,
     peer_closed: bool,
+    /// Frames of every kind that it read.
+    pub(super) frames: u64,
     /// The close code that it read.
     pub(super) closed: Option<u16>,
 }
@@ -72,10 +78,11 @@ impl Client {
             queues: vec![VecDeque::new(); OWN + 1],
             outstanding: 0,
             peak: 0,
+            is_greedy: false,
             seats: Vec::new(),
             places: BTreeMap::new(),
             of_group: (0, Vec::new()),
-            opening_bytes: 0,
+            excused: (0, 0),
             heard: 0,
             silence_max: 0,
             is_deaf: false,
@@ -83,6 +90,7 @@ impl Client {
             is_replaced: false,
             says_goodbye: false,
             peer_closed: false,
+            frames: 0,
             closed: None,
         }
     }
@@ -98,18 +106,28 @@ impl Client {
     }
 
     pub(super) fn expect(&mut self, queue: usize, expect: Expect) {
-        if expect.may != May::BeAbsent {
-            self.outstanding += 1;
-            self.peak = self.peak.max(self.outstanding);
-        }
+        self.outstanding += expect.weight();
+        self.peak = self.peak.max(self.outstanding);
         self.queues[queue].push_back(expect);
     }
 
     /// `expect` came, or was done without.
-    pub(super) fn settle(&mut self, expect: &Expect) {
-        match expect.may {
-            May::BeAbsent => (),
-            May::Nothing | May::BeDropped | May::BeReplaced(_) => self.outstanding -= 1,
+    pub(super) const fn settle(&mut self, expect: &Expect) {
+        self.outstanding -= expect.weight();
+    }
+
+    /// A replay comes next.
+    pub(super) fn begin_replay(&mut self) {
+        let mut waiting = self.queues.iter().flatten();
+        self.is_greedy |= waiting.any(|expect| expect.opening);
+    }
+
+    /// The connection is closed, but not for being slow: what waits of its own frames still comes.
+    pub(super) fn end_in_peace(&mut self) {
+        if self.is_open() {
+            self.queues[OWN]
+                .iter_mut()
+                .for_each(|expect| expect.is_last_wish = true);
         }
     }
 
@@ -127,7 +145,8 @@ impl Client {
             2
         };
         let by_bytes = self.door.queue_bytes < 1 << 20;
-        self.socket.was_slow() && (by_bytes || self.peak + questions > self.door.queue_frames)
+        self.socket.was_slow()
+            && (by_bytes || self.is_greedy || self.peak + questions > self.door.queue_frames)
     }
 
     /// Whether the runtime would poll its task now.

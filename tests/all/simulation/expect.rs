@@ -20,6 +20,18 @@ pub(super) struct Expect {
     pub(super) say: usize,
     /// Part of what a newcomer gets, beyond the bounds of its queue.
     pub(super) opening: bool,
+    /// It waited when the connection was closed in peace, and so comes before the close frame.
+    pub(super) is_last_wish: bool,
+}
+
+impl Expect {
+    /// Frames that it certainly adds to what a queue is bounded by.
+    pub(super) const fn weight(&self) -> usize {
+        match (self.opening, self.may) {
+            (true, _) | (_, May::BeAbsent) => 0,
+            (false, _) => 1,
+        }
+    }
 }
 
 /// What may happen to it instead.

@@ -11,10 +11,12 @@ use crate::simulation::world::World;
 
 impl World {
     /// What holds at any moment: the counters tell what sockets got, and who is there.
-    pub(super) fn count(&self) -> Result<(), String> {
+    pub(super) fn count(&mut self) -> Result<(), String> {
+        self.read_all()?;
         let metrics = self.engine.metrics();
         let totals = self.clients.iter().map(|client| client.socket.totals());
         let (bytes, calls) = totals.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        let frames: u64 = self.clients.iter().map(|client| client.frames).sum();
         let attached = self.attached();
         let users: BTreeSet<usize> = attached
             .iter()
@@ -22,6 +24,7 @@ impl World {
             .collect();
         for (what, told, is) in [
             ("bytes_sent", metrics.bytes_sent.get(), bytes),
+            ("frames_sent", metrics.frames_sent.get(), frames),
             ("socket_writes", metrics.socket_writes.get(), calls),
             (
                 "connections",

@@ -9,6 +9,7 @@
 
 mod action;
 mod chance;
+mod check;
 mod client;
 mod expect;
 mod house;
@@ -17,6 +18,8 @@ mod moves;
 mod room;
 mod session;
 mod socket;
+mod speech;
+mod time;
 mod world;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use trunkline::plan::Endpoint;
 use trunkline::vocab::{Epoch, Position, RoomName, Seq};
 
 use crate::simulation::client::{Client, OWN};
-use crate::simulation::expect::{Expect, May, Nonce, RoomIndex, Standing, What};
+use crate::simulation::expect::{May, Nonce, RoomIndex, Standing, What};
 use crate::simulation::house::{
     Announces, DOORS, Door, Inbox, ROOMS, Speech, Thins, USERS, is_stored, thins,
 };
@@ -109,6 +109,7 @@ impl World {
             .take((here.len() + 1).saturating_sub(door.of_user_max))
         {
             self.clients[*older].is_replaced = true;
+            self.clients[*older].end_in_peace();
         }
         let attached = self.engine.attach(admission, socket.clone(), Bytes::new());
         let mut client = Client::new(user, door, attached, socket);
@@ -187,11 +188,14 @@ impl World {
         if kind.announces == Announces::Everyone {
             opening.push((What::Here(self.present(index)), May::Nothing));
         }
+        self.clients[client].begin_replay();
         for (what, may) in opening {
-            self.tell(client, index, what, Saying { may, group: 0 });
-            if let Some(last) = self.clients[client].queues[index].back_mut() {
-                last.opening = true;
-            }
+            let saying = Saying {
+                may,
+                opening: true,
+                ..IN_PLACE
+            };
+            self.tell(client, index, what, saying);
         }
         self.clients[client].seats.push(index);
         if since.is_none() && self.rooms[index].kind.keeps.is_some() {
@@ -336,7 +340,7 @@ impl World {
             Thins::No => self.say(index, &what, audience, IN_PLACE),
             Thins::Drops => {
                 let may = May::BeDropped;
-                self.say(index, &what, audience, Saying { may, group: 0 });
+                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
             }
             Thins::Every(every) => {
                 let key = self.facts[nonce]
@@ -355,7 +359,7 @@ impl World {
                     kept_back: None,
                 };
                 self.rooms[index].subjects.insert(subject, begun);
-                self.say(index, &what, audience, Saying { may, group: 0 });
+                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
             }
         }
     }
@@ -380,9 +384,4 @@ fn room_of(name: &str, user: usize) -> RoomIndex {
     let name = name.replace('~', USERS[user]);
     let found = ROOMS.iter().position(|room| *room == name);
     found.expect("each automatic room is known")
-}
-
-/// Whether frames of `expect` count against the bounds of a queue.
-pub(super) const fn counts(expect: &Expect) -> bool {
-    !expect.opening
 }

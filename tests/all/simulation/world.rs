@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use trunkline::engine::Engine;
@@ -14,10 +13,7 @@ use trunkline::vocab::{Identity, Timestamp, User, UserId, VirtualClock};
 use crate::simulation::client::{Client, OWN};
 use crate::simulation::expect::{Expect, May, Nonce, RoomIndex, What};
 use crate::simulation::house::{Announces, ROOMS, Speech, USERS};
-use crate::simulation::room::{Audience, Room, Subject};
-
-/// Shards that the engine looks through for rooms to forget, two with each tick.
-const TICKS_OF_A_WALK: usize = 32;
+use crate::simulation::room::{Audience, Room};
 
 /// A message that was published.
 pub(super) struct Fact {
@@ -44,7 +40,7 @@ pub(super) struct Announcement {
 pub(super) struct World {
     pub(super) engine: Arc<Engine>,
     pub(super) users: Vec<Arc<User>>,
-    clock: Arc<VirtualClock>,
+    pub(super) clock: Arc<VirtualClock>,
     /// Milliseconds since the beginning, and when the engine last looked.
     pub(super) now: u64,
     pub(super) ticked: u64,
@@ -53,16 +49,16 @@ pub(super) struct World {
     pub(super) facts: Vec<Fact>,
     pub(super) announcements: Vec<Announcement>,
     pub(super) epoch: Option<String>,
-    subjects: Vec<String>,
+    pub(super) subjects: Vec<String>,
     says: usize,
-    groups: usize,
+    pub(super) groups: usize,
     ids: usize,
     /// Of two that were said in one moment, which was seen before which.
     pub(super) before: HashSet<(usize, usize)>,
     pub(super) is_draining: bool,
     /// What readers got, by its name: for the proof that there was something to be judged.
     pub(super) tally: BTreeMap<&'static str, u64>,
-    idle_tasks: usize,
+    pub(super) idle_tasks: usize,
 }
 
 /// What a frame says of a message beside its data.
@@ -70,11 +66,14 @@ pub(super) struct World {
 pub(super) struct Saying {
     pub(super) may: May,
     pub(super) group: usize,
+    /// A newcomer gets it before anything else.
+    pub(super) opening: bool,
 }
 
 pub(super) const IN_PLACE: Saying = Saying {
     may: May::Nothing,
     group: 0,
+    opening: false,
 };
 
 fn metrics(plan: &Plan) -> Metrics {
@@ -170,89 +169,6 @@ impl World {
         })
     }
 
-    /// Lets every task run until none has anything to do.
-    pub(super) async fn quiet(&self) -> Result<(), String> {
-        let runtime = tokio::runtime::Handle::current().metrics();
-        for _ in 0..10_000 {
-            tokio::task::yield_now().await;
-            if runtime.num_alive_tasks() == self.idle_tasks {
-                return Ok(());
-            }
-        }
-        Err("the flushes do not end".to_owned())
-    }
-
-    /// Moves the time on; the engine looks when it is told to.
-    pub(super) async fn pass(&mut self, millis: u64) {
-        self.now += millis;
-        let duration = Duration::from_millis(millis);
-        self.clock.advance(duration);
-        tokio::time::advance(duration).await;
-    }
-
-    /// The engine looks after what is due.
-    pub(super) fn tick(&mut self) {
-        self.engine.tick();
-        self.ticked = self.now;
-        for room in 0..self.rooms.len() {
-            self.groups += 1;
-            self.say_due(room);
-            self.expire(room);
-        }
-    }
-
-    /// The engine walks through all rooms once.
-    pub(super) fn walk(&mut self) {
-        for _ in 0..TICKS_OF_A_WALK {
-            self.tick();
-        }
-    }
-
-    /// What was kept back until now is said.
-    fn say_due(&mut self, room: RoomIndex) {
-        let now = self.now;
-        let mut due = Vec::new();
-        self.rooms[room]
-            .subjects
-            .retain(|name, subject: &mut Subject| {
-                if subject.end > now {
-                    return true;
-                }
-                let Some((nonce, audience)) = subject.kept_back.take() else {
-                    return false;
-                };
-                subject.end = now + subject.every;
-                due.push((name.clone(), nonce, audience));
-                true
-            });
-        for (name, nonce, audience) in due {
-            let may = May::BeReplaced(self.subject(format!("{room}/{name}")));
-            let group = self.groups;
-            self.say(room, &What::Message(nonce), audience, Saying { may, group });
-        }
-    }
-
-    /// Those whose grace is over are gone.
-    fn expire(&mut self, room: RoomIndex) {
-        let now = self.now;
-        let is_over = |until: Option<u64>| until.is_some_and(|until| until <= now);
-        let members = self.rooms[room].members.iter();
-        let gone: Vec<usize> = members
-            .filter(|(_, member)| is_over(member.until))
-            .map(|(user, _)| *user)
-            .collect();
-        let most = self.rooms[room].members.len() as u64;
-        for user in &gone {
-            self.rooms[room].members.remove(user);
-        }
-        let least = self.rooms[room].members.len() as u64;
-        let group = self.groups;
-        for user in gone {
-            let users = (least, most - 1);
-            self.announce(room, "went", user, users, Audience::Everyone, group);
-        }
-    }
-
     pub(super) fn announce(
         &mut self,
         room: RoomIndex,
@@ -275,7 +191,16 @@ impl World {
         let number = self.announcements.len() - 1;
         let what = What::Announcement { number, name, user };
         let may = May::Nothing;
-        self.say(room, &what, audience, Saying { may, group });
+        self.say(
+            room,
+            &what,
+            audience,
+            Saying {
+                may,
+                group,
+                ..IN_PLACE
+            },
+        );
     }
 
     /// Everyone of `audience` who is in the room has to get it.
@@ -305,13 +230,13 @@ impl World {
                 None => return,
             },
         };
-        let opening = matches!(what, What::Welcome(_));
         let expect = Expect {
             what,
             may: saying.may,
             group: saying.group,
             say: self.says,
-            opening,
+            opening: saying.opening,
+            is_last_wish: false,
         };
         self.clients[client].expect(queue, expect);
     }
@@ -364,25 +289,6 @@ impl World {
             seen: None,
         });
         nonce
-    }
-
-    /// Makes sure that the engine has forgotten what holds back something for nobody.
-    pub(super) async fn forget(&mut self) -> Result<(), String> {
-        let now = self.now;
-        let is_left = |room: &mut Room| {
-            room.trim(now);
-            !room.subjects.is_empty() && room.is_forgettable()
-        };
-        if !self.rooms.iter_mut().any(is_left) {
-            return Ok(());
-        }
-        self.quiet().await?;
-        self.walk();
-        self.rooms
-            .iter_mut()
-            .filter(|room| room.is_forgettable())
-            .for_each(|room| room.subjects.clear());
-        Ok(())
     }
 
     /// Those who are connected.
