@@ -22,6 +22,8 @@ pub(super) struct Conflation {
     ends: BTreeSet<(Monotonic, u64)>,
     /// When the room will be looked at.
     alarm: Option<Monotonic>,
+    /// What is kept back.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -31,34 +33,33 @@ struct Subject {
     kept_back: Option<Say>,
 }
 
-/// What becomes of a message.
-pub(super) enum Verdict {
-    /// It is said.
-    Now(Say),
-    /// It waits.
-    Later,
-    /// There are too many subjects.
-    TooMany,
-}
-
 impl Conflation {
-    /// Takes a message of `subject`, of which readers get one in `every`.
+    /// Takes a message of `subject`, of which readers get one in `every`; gives it back where it is to be said at once.
     pub(super) fn offer(
         &mut self,
         say: Say,
         subject: u64,
         every: Duration,
         now: Monotonic,
-    ) -> Verdict {
+    ) -> Option<Say> {
         if let Some(known) = self.subjects.get_mut(&subject) {
-            known.kept_back = Some(say);
-            return Verdict::Later;
-        }
-        if self.subjects.len() >= SUBJECTS_MAX {
-            return Verdict::TooMany;
+            self.bytes += say.frame.bytes().len();
+            let before = known.kept_back.replace(say);
+            self.bytes -= before.map_or(0, |before| before.frame.bytes().len());
+            return None;
         }
         self.begin(subject, every, now);
-        Verdict::Now(say)
+        Some(say)
+    }
+
+    /// Whether a message of `subject` has a place.
+    pub(super) fn has_place(&self, subject: u64) -> bool {
+        self.subjects.len() < SUBJECTS_MAX || self.subjects.contains_key(&subject)
+    }
+
+    /// Bytes that are kept back.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn begin(&mut self, subject: u64, every: Duration, now: Monotonic) {
@@ -69,7 +70,8 @@ impl Conflation {
 
     /// The messages whose interval is over, the oldest interval first.
     pub(super) fn due(&mut self, now: Monotonic) -> Vec<Say> {
-        self.alarm = None;
+        // One that is still to come rings anyway.
+        self.alarm.take_if(|alarm| *alarm <= now);
         let mut due = Vec::new();
         while let Some((end, subject)) = self.ends.first().copied() {
             if end > now {
@@ -80,6 +82,7 @@ impl Conflation {
                 continue;
             };
             if let Some(say) = over.kept_back {
+                self.bytes -= say.frame.bytes().len();
                 due.push(say);
                 self.begin(subject, over.every, now);
             }
@@ -107,7 +110,7 @@ impl Conflation {
 mod tests {
     use std::time::Duration;
 
-    use super::{Conflation, SUBJECTS_MAX, Verdict};
+    use super::{Conflation, SUBJECTS_MAX};
     use crate::engine::feed::{Audience, Say};
     use crate::engine::waiting::Keep;
     use crate::protocol::Frame;
@@ -135,11 +138,8 @@ mod tests {
     }
 
     fn offer(conflation: &mut Conflation, text: &str, subject: u64, millis: u64) -> Option<String> {
-        match conflation.offer(say(text), subject, EVERY, at(millis)) {
-            Verdict::Now(say) => texts(vec![say]).pop(),
-            Verdict::Later => None,
-            Verdict::TooMany => Some("too many".to_owned()),
-        }
+        let said = conflation.offer(say(text), subject, EVERY, at(millis));
+        texts(said.into_iter().collect()).pop()
     }
 
     #[test]
@@ -163,6 +163,31 @@ mod tests {
         assert_eq!(texts(conflation.due(at(500))), ["a4"]);
         assert!(conflation.due(at(750)).is_empty());
         assert!(conflation.is_empty(), "nothing is left behind");
+        assert_eq!(conflation.bytes(), 0);
+    }
+
+    #[test]
+    fn a_room_has_few_alarms_at_a_time() {
+        let mut conflation = Conflation::default();
+        let mut alarms: Vec<u64> = Vec::new();
+        let (slow, fast) = (Duration::from_millis(1000), Duration::from_millis(50));
+        for now in 0..20_000 {
+            let asked = alarms.len();
+            alarms.retain(|alarm| *alarm > now);
+            for _ in alarms.len()..asked {
+                let _ = conflation.due(at(now));
+                alarms.extend(conflation.alarm().map(Monotonic::as_millis));
+            }
+            if now % 10 == 0 {
+                let _ = conflation.offer(say("price"), 1, slow, at(now));
+                alarms.extend(conflation.alarm().map(Monotonic::as_millis));
+            }
+            if now % 500 == 0 {
+                let _ = conflation.offer(say("cursor"), 2, fast, at(now));
+                alarms.extend(conflation.alarm().map(Monotonic::as_millis));
+            }
+            assert!(alarms.len() < 4, "{now}: {}", alarms.len());
+        }
     }
 
     #[test]
@@ -171,10 +196,8 @@ mod tests {
         for subject in 0..SUBJECTS_MAX as u64 {
             assert!(offer(&mut conflation, "x", subject, 0).is_some());
         }
-        assert_eq!(
-            offer(&mut conflation, "y", u64::MAX, 1).as_deref(),
-            Some("too many")
-        );
+        assert!(!conflation.has_place(u64::MAX));
+        assert!(conflation.has_place(7), "known subjects go on");
         assert_eq!(
             offer(&mut conflation, "x2", 7, 1),
             None,

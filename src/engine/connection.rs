@@ -19,32 +19,36 @@ use crate::rule::{ConnectionFacts, Facts};
 use crate::vocab::{ConnectionId, Monotonic, Parameters, Seq, Timestamp, User};
 
 /// A connection of a user to an endpoint.
+///
+/// What a flush looks at stands together, in the order written: a delivery to a reader that was not looked at for a while costs
+/// little more than the memory that has to be fetched for it.
+#[repr(C)]
 pub struct Connection {
-    /// Its id on the wire.
-    pub id: ConnectionId,
+    pub(super) outbox: Mutex<Outbox>,
+    pub(super) link: Arc<dyn Link>,
+    /// Where it came in.
+    pub endpoint: Arc<Endpoint>,
     /// Its number in this process.
     pub(super) serial: u64,
     /// The number of its user in this process.
     pub(super) user_serial: u64,
-    /// Where it came in.
-    pub endpoint: Arc<Endpoint>,
+    /// Whether messages go to it compressed.
+    pub(super) deflation: Option<Deflation>,
+    asked: AtomicBool,
+    pub(super) abandoned: AtomicBool,
+    /// Where from.
+    pub ip: IpAddr,
+    last_heard: AtomicU64,
+    waker: Mutex<Option<Waker>>,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) outlet: Arc<Outlet>,
     /// Who.
     pub user: Arc<User>,
     /// What came with the request; most bring nothing.
     brought: Option<Box<Brought>>,
-    /// Where from.
-    pub ip: IpAddr,
-    /// Whether messages go to it compressed.
-    pub(super) deflation: Option<Deflation>,
     opened: Monotonic,
-    last_heard: AtomicU64,
-    asked: AtomicBool,
-    pub(super) abandoned: AtomicBool,
-    pub(super) link: Arc<dyn Link>,
-    pub(super) outbox: Mutex<Outbox>,
-    waker: Mutex<Option<Waker>>,
-    pub(super) inner: Mutex<Inner>,
-    pub(super) outlet: Arc<Outlet>,
+    /// Its id on the wire.
+    pub id: ConnectionId,
 }
 
 /// What a connection brought along.

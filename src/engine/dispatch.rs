@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::connection::Connection;
-use crate::engine::feed::{Audience, Feed, Say, TooManySubjects};
+use crate::engine::feed::{Audience, Feed, Say};
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Origin, Place, Refused, Valid};
 use crate::engine::waiting::Keep;
@@ -250,6 +250,13 @@ impl Engine {
             let text = "the room has more to deliver than it can: try again";
             return Err(Reject::new(RejectCode::Unavailable, text).into());
         }
+        if let Keep::Newest(subject) = post.keep
+            && !queue.has_place(subject)
+        {
+            let name = &decoded.message.name;
+            let text = format!("`{name}` has more keys at a time here than it may");
+            return Err(Reject::new(RejectCode::Unavailable, text).into());
+        }
         let (outcome, is_fresh) = self.outcome(valid, room)?;
         let mut answer = match &decoded.origin {
             Origin::Client(connection) => self
@@ -273,7 +280,7 @@ impl Engine {
             say(answer, queue);
         }
         let alarm = if is_fresh {
-            self.publish_fresh(post, hall, room, queue, outcome)?
+            self.publish_fresh(post, hall, room, queue, outcome)
         } else {
             None
         };
@@ -317,7 +324,7 @@ impl Engine {
         room: &mut Room,
         queue: &mut Feed,
         outcome: Outcome,
-    ) -> Result<Option<Monotonic>, Refused> {
+    ) -> Option<Monotonic> {
         let admitted = &post.valid.0;
         let decoded = &admitted.decoded;
         let message = &decoded.message;
@@ -330,12 +337,9 @@ impl Engine {
             keep: post.keep,
         };
         let alarm = match (&message.conflate, post.keep) {
-            (Some(conflate), Keep::Newest(subject)) => queue
-                .publish_thinned(say, subject, conflate.every, self.clock.monotonic())
-                .map_err(|TooManySubjects| {
-                    let text = format!("`{}` has more keys at a time than it may", message.name);
-                    Reject::new(RejectCode::Unavailable, text)
-                })?,
+            (Some(conflate), Keep::Newest(subject)) => {
+                queue.publish_thinned(say, subject, conflate.every, self.clock.monotonic())
+            }
             _ => {
                 queue.publish(say);
                 None
@@ -349,7 +353,7 @@ impl Engine {
             let owner = decoded.origin.key_owner();
             room.keys.remember(owner, key, body, outcome, admitted.now);
         }
-        Ok(alarm)
+        alarm
     }
 
     /// Says what a room kept back until now.

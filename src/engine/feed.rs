@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::engine::conflation::{Conflation, Verdict};
+use crate::engine::conflation::Conflation;
 use crate::engine::connection::Connection;
 use crate::engine::waiting::Keep;
 use crate::protocol::Frame;
@@ -162,8 +162,10 @@ impl Feed {
 
     /// Whether so much waits that publishers and newcomers have to be refused.
     pub fn is_full(&self) -> bool {
+        let kept_back = self.conflation.as_ref();
+        let kept_back = kept_back.map_or(0, |conflation| conflation.bytes());
         self.says.len() + self.entering.len() >= WAITING_FRAMES_MAX
-            || self.says_bytes >= WAITING_BYTES_MAX
+            || self.says_bytes + kept_back >= WAITING_BYTES_MAX
     }
 
     /// `connection` reads from here on, `opening` first.
@@ -219,28 +221,28 @@ impl Feed {
         self.push(say);
     }
 
+    /// Whether a thinned message of `subject` has a place: rooms tell so many apart at a time.
+    pub(super) fn has_place(&self, subject: u64) -> bool {
+        let conflation = self.conflation.as_ref();
+        conflation.is_none_or(|conflation| conflation.has_place(subject))
+    }
+
     /// A message of a type that is thinned: said now, or later unless a newer one takes its place. Returns when the room has to be
     /// looked at again, where that is not known already.
-    ///
-    /// # Errors
-    /// The room has as many subjects at a time as it may.
     pub(super) fn publish_thinned(
         &mut self,
         say: Say,
         subject: u64,
         every: Duration,
         now: Monotonic,
-    ) -> Result<Option<Monotonic>, TooManySubjects> {
+    ) -> Option<Monotonic> {
         let conflation = self.conflation.get_or_insert_default();
-        match conflation.offer(say, subject, every, now) {
-            Verdict::Now(say) => self.push(say),
-            Verdict::Later => {}
-            Verdict::TooMany => return Err(TooManySubjects),
+        let said = conflation.offer(say, subject, every, now);
+        let alarm = conflation.alarm();
+        if let Some(say) = said {
+            self.push(say);
         }
-        Ok(self
-            .conflation
-            .as_mut()
-            .and_then(|conflation| conflation.alarm()))
+        alarm
     }
 
     /// Says what was kept back until now. Returns when the room has to be looked at again.
@@ -280,10 +282,6 @@ impl Feed {
         }
     }
 }
-
-/// A room thins more subjects at a time than it may.
-#[derive(Debug)]
-pub(super) struct TooManySubjects;
 
 /// What one round of a flush writes.
 pub(super) struct Batch {

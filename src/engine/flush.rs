@@ -1,15 +1,16 @@
 //! The flush of one room: writes what its readers have to get, each reader's share with one vectored write.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 
 use crate::engine::connection::Connection;
 use crate::engine::deflate::Deflated;
 use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
 use crate::engine::form::Form;
+use crate::engine::outbox::Sent;
 use crate::engine::tally::Tally;
 use crate::engine::waiting::Parcel;
 use crate::engine::{Engine, Hall};
@@ -18,6 +19,8 @@ use crate::protocol::websocket::Deflation;
 
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
+/// A batch of up to so many bytes is copied together once, so that the kernel has one piece to copy for each reader.
+const JOINED_BYTES_MAX: usize = 64 * 1024;
 
 /// Appends the flush of `hall` to what the runtime has to do.
 pub(super) fn spawn_flush(engine: &Arc<Engine>, hall: &Arc<Hall>) {
@@ -60,12 +63,7 @@ async fn write(engine: &Engine, hall: &Arc<Hall>, batch: &Batch, readers: &mut [
     let mut rest = &mut *readers;
     while !rest.is_empty() {
         let (some, others) = rest.split_at_mut(rest.len().min(READERS_PER_TURN));
-        // A panic is our fault; the room and its other readers must not pay for it.
-        let write = AssertUnwindSafe(|| shares.write(engine, hall, some));
-        if catch_unwind(write).is_err() {
-            engine.metrics.panics.inc();
-            tracing::error!(room = %hall.name, "a panic while frames were written");
-        }
+        shares.write(engine, hall, some);
         rest = others;
         if !rest.is_empty() {
             tokio::task::yield_now().await;
@@ -111,6 +109,8 @@ struct Prepared {
     parcels: Vec<Parcel>,
     /// How many parcels the first so many says came to.
     before: Vec<u32>,
+    /// All parcels in one piece, where there are several.
+    joined: Option<Bytes>,
 }
 
 impl Prepared {
@@ -128,12 +128,41 @@ impl Prepared {
             }));
             before.push(parcels.len() as u32);
         }
-        Self { parcels, before }
+        let joined = join(&parcels);
+        Self {
+            parcels,
+            before,
+            joined,
+        }
+    }
+
+    fn sent(&self, says: Range<usize>) -> Sent<'_> {
+        let parcels = self.share(says);
+        Sent {
+            parcels,
+            joined: self
+                .joined
+                .as_ref()
+                .filter(|_| parcels.len() == self.parcels.len()),
+        }
     }
 
     fn share(&self, says: Range<usize>) -> &[Parcel] {
         &self.parcels[self.before[says.start] as usize..self.before[says.end] as usize]
     }
+}
+
+/// Several parcels in one piece, unless that is a large one.
+fn join(parcels: &[Parcel]) -> Option<Bytes> {
+    let len: usize = parcels.iter().map(|parcel| parcel.bytes.len()).sum();
+    if parcels.len() < 2 || len > JOINED_BYTES_MAX {
+        return None;
+    }
+    let mut joined = Vec::with_capacity(len);
+    parcels
+        .iter()
+        .for_each(|parcel| joined.extend_from_slice(&parcel.bytes));
+    Some(joined.into())
 }
 
 /// Everyone's shares of a batch.
@@ -166,7 +195,10 @@ impl<'b> Shares<'b> {
     fn write(&mut self, engine: &Engine, hall: &Arc<Hall>, readers: &mut [Reader]) {
         let mut tally = Tally::default();
         for reader in readers {
-            self.write_one(hall, reader, &mut tally);
+            // The room and its other readers must not pay for a fault of ours.
+            engine.metrics.guard("writing a room's frames", || {
+                self.write_one(hall, reader, &mut tally);
+            });
         }
         tally.count(&engine.metrics);
     }
@@ -179,16 +211,19 @@ impl<'b> Shares<'b> {
         let at = self.prepare(connection);
         let prepared = &self.forms[at].1;
         if opening.is_empty() && answers.is_empty() && !self.leaves_out(connection) {
-            let share = prepared.share(range.clone());
-            if !share.is_empty() {
-                connection.send_batch(share, tally);
+            let sent = prepared.sent(range.clone());
+            if !sent.parcels.is_empty() {
+                connection.send_batch(sent, tally);
             }
         } else {
             let mut own = std::mem::take(&mut self.own);
             let prepared = &self.forms[at].1;
-            self.gather_own(reader, &opening, range.clone(), answers, prepared, &mut own);
-            if !own.is_empty() {
-                reader.connection.send_batch(&own, tally);
+            let replayed =
+                self.gather_own(reader, &opening, range.clone(), answers, prepared, &mut own);
+            match (own.is_empty(), replayed) {
+                (true, _) => {}
+                (false, 0) => reader.connection.send_batch(Sent::pieces(&own), tally),
+                (false, _) => reader.connection.send_replay(&own, replayed, tally),
             }
             own.clear();
             self.own = own;
@@ -226,7 +261,8 @@ impl<'b> Shares<'b> {
     }
 
     /// Gathers what is one reader's own: its opening, its answers in their places, what is not said to everyone. What is for one
-    /// reader alone is not compressed here: that would be done anew for each of those who come back at once.
+    /// reader alone is not compressed here: that would be done anew for each of those who come back at once. Returns how many frames
+    /// the opening came to.
     fn gather_own(
         &self,
         reader: &Reader,
@@ -235,15 +271,12 @@ impl<'b> Shares<'b> {
         answers: &[Answer],
         prepared: &Prepared,
         own: &mut Vec<Parcel>,
-    ) {
+    ) -> usize {
         let connection = &*reader.connection;
         let form = connection.form();
         let parcel = |frame: &Frame| form.bytes(frame).map(Parcel::new);
         own.extend(opening.iter().filter_map(parcel));
-        if !own.is_empty() {
-            let bytes = own.iter().map(|parcel| parcel.bytes.len()).sum();
-            connection.expect_replay(bytes, own.len());
-        }
+        let replayed = own.len();
         let stay = reader.stay();
         let mut answers = answers
             .iter()
@@ -258,6 +291,7 @@ impl<'b> Shares<'b> {
             }
         }
         own.extend(answers.filter_map(|answer| parcel(&answer.frame)));
+        replayed
     }
 
     /// The number of the last stored message of the range that `connection` was written.

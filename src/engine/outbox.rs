@@ -42,6 +42,25 @@ enum Hold {
     Not,
 }
 
+/// Frames for a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent<'p> {
+    /// In their order.
+    pub(super) parcels: &'p [Parcel],
+    /// The bytes of all of them in one piece, where many readers get the same: the kernel copies one piece faster than many.
+    pub(super) joined: Option<&'p Bytes>,
+}
+
+impl<'p> Sent<'p> {
+    /// Frames in pieces of their own.
+    pub(super) const fn pieces(parcels: &'p [Parcel]) -> Self {
+        Self {
+            parcels,
+            joined: None,
+        }
+    }
+}
+
 /// When what is sent leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -171,41 +190,63 @@ impl Outbox {
         self.drain(link)
     }
 
-    /// Sends `first` of all, then what was held back until now.
+    /// Sends `answer`, which belongs to the transport, and `first` of all frames, then what was held back until now. Of a
+    /// connection that is closing already the peer still gets the answer, or it could not read the close frame.
     pub(super) fn open(
         &mut self,
+        answer: Bytes,
         first: Option<Bytes>,
         link: &dyn Link,
         bounds: Bounds,
     ) -> Written {
-        if self.phase != Phase::Open {
+        let first = first.filter(|_| self.phase == Phase::Open);
+        let has_first = first.is_some();
+        let opening = match first {
+            Some(first) if answer.is_empty() => first,
+            // One piece: it leaves in one write anyway.
+            Some(first) => [&answer[..], &first].concat().into(),
+            None => answer,
+        };
+        if self.phase == Phase::Closed {
             return Written::default();
         }
-        if let Some(frame) = first {
-            self.waiting().push_first(Parcel::new(frame));
+        let is_frame = has_first || opening.is_empty();
+        if !opening.is_empty() {
+            self.waiting().push_first(Parcel::new(opening));
         }
         let mut done = self.release(Pace::AtOnce, link);
-        done.overflowed = self.exceeds(bounds);
+        if !is_frame {
+            done.frames = done.frames.saturating_sub(1);
+        }
+        self.judge(bounds, &mut done);
         done
     }
 
-    /// Writes `parcels`, or keeps what the socket does not take.
+    /// Thins what waits where it is too much, and says whether it still is.
+    fn judge(&mut self, bounds: Bounds, done: &mut Written) {
+        if self.phase == Phase::Open && self.exceeds(bounds) {
+            done.dropped += self.waiting().thin(bounds) as u64;
+            done.overflowed = self.exceeds(bounds);
+        }
+    }
+
+    /// Writes what is `sent`, or keeps what the socket does not take.
     pub(super) fn push(
         &mut self,
-        parcels: &[Parcel],
+        sent: Sent<'_>,
         pace: Pace,
         link: &dyn Link,
         bounds: Bounds,
     ) -> Written {
         let mut done = Written::default();
-        if self.phase != Phase::Open || parcels.is_empty() {
+        if self.phase != Phase::Open || sent.parcels.is_empty() {
             return done;
         }
-        let (mut rest, mut begun) = (parcels, 0);
+        let (mut rest, mut begun) = (sent.parcels, 0);
         if self.hold == Hold::Not && self.is_empty() {
             match pace {
                 Pace::AtOnce => {
-                    (rest, begun) = self.write_through(parcels, link, &mut done);
+                    (rest, begun) = self.write_through(sent, link, &mut done);
                     if self.phase == Phase::Closed {
                         return done;
                     }
@@ -228,34 +269,43 @@ impl Outbox {
         if is_held && is_much && !self.blocked {
             done.add(self.drain(link));
         }
-        if self.hold != Hold::Opening && self.exceeds(bounds) {
-            done.dropped += self.waiting().thin(bounds) as u64;
-            done.overflowed = self.exceeds(bounds);
+        if self.hold != Hold::Opening {
+            self.judge(bounds, &mut done);
         }
         done
     }
 
-    /// Writes `parcels` as far as the socket takes them; what is left, and how much of its first is written.
+    /// Writes what is `sent` as far as the socket takes it; what is left, and how much of its first is written.
     fn write_through<'p>(
         &mut self,
-        parcels: &'p [Parcel],
+        sent: Sent<'p>,
         link: &dyn Link,
         done: &mut Written,
     ) -> (&'p [Parcel], usize) {
-        let (mut rest, mut begun) = (parcels, 0);
-        while !rest.is_empty() {
+        let (mut rest, mut begun) = (sent.parcels, 0);
+        if let Some(joined) = sent.joined {
+            let written = self.write(&[IoSlice::new(joined)], link, done);
+            (rest, begun) = rest_of(rest, written.unwrap_or(0));
+            done.frames += (sent.parcels.len() - rest.len()) as u64;
+            return (rest, begun);
+        }
+        while !rest.is_empty() && begun == 0 {
             let slices = slices_of(rest);
             let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
             let Some(written) = self.write(&slices, link, done) else {
                 break;
             };
+            let before = rest.len();
+            (rest, begun) = if written == wanted {
+                (&rest[slices.len()..], 0)
+            } else {
+                rest_of(rest, written)
+            };
+            done.frames += (before - rest.len()) as u64;
             if written < wanted {
-                (rest, begun) = rest_of(rest, written);
                 break;
             }
-            rest = &rest[slices.len()..];
         }
-        done.frames += (parcels.len() - rest.len()) as u64;
         (rest, begun)
     }
 
@@ -333,8 +383,12 @@ impl Outbox {
         }
         waiting.push(Parcel::new(frame));
         self.phase = Phase::Closing;
-        self.hold = Hold::Not;
-        let mut done = if self.blocked {
+        // What opens the connection has to come first.
+        let is_opening = self.hold == Hold::Opening;
+        if !is_opening {
+            self.hold = Hold::Not;
+        }
+        let mut done = if self.blocked || is_opening {
             Written::default()
         } else {
             self.drain(link)
@@ -381,7 +435,7 @@ mod tests {
     use parking_lot::Mutex;
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Backlog, Link, Outbox, Pace, Phase};
+    use super::{Backlog, Link, Outbox, Pace, Phase, Sent};
     use crate::engine::waiting::{Bounds, Keep, Parcel};
 
     /// A socket that takes so many bytes a call, then blocks when there are no more.
@@ -420,7 +474,7 @@ mod tests {
 
     fn push(outbox: &mut Outbox, frames: &[Bytes], pipe: &Pipe, bounds: Bounds) -> super::Written {
         let parcels: Vec<Parcel> = frames.iter().cloned().map(Parcel::new).collect();
-        outbox.push(&parcels, Pace::AtOnce, pipe, bounds)
+        outbox.push(Sent::pieces(&parcels), Pace::AtOnce, pipe, bounds)
     }
 
     fn opened(pipe: &Pipe) -> Outbox {
@@ -452,8 +506,41 @@ mod tests {
         let pipe = pipe(vec![usize::MAX]);
         let mut outbox = Outbox::new();
         push(&mut outbox, &[Bytes::from("b")], &pipe, WIDE);
-        outbox.open(Some(Bytes::from("a")), &pipe, WIDE);
+        outbox.open(Bytes::new(), Some(Bytes::from("a")), &pipe, WIDE);
         assert_eq!(*pipe.got.lock(), b"ab");
+    }
+
+    #[test]
+    fn what_is_closed_before_it_opens_is_answered_first() {
+        let pipe = pipe(vec![usize::MAX, usize::MAX]);
+        let mut outbox = Outbox::new();
+        push(&mut outbox, &[Bytes::from("held ")], &pipe, WIDE);
+        outbox.close(Bytes::from("close"), Backlog::Write, &pipe);
+        assert_eq!(text(&pipe), "");
+        let (answer, welcome) = (Bytes::from("101 "), Bytes::from("welcome"));
+        outbox.open(answer, Some(welcome), &pipe, WIDE);
+        assert_eq!(text(&pipe), "101 held close");
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_joined_is_kept_in_its_pieces() {
+        for takes in 0..=9 {
+            let pipe = pipe(vec![0, takes]);
+            let mut outbox = opened(&pipe);
+            let parcels = ["abc", "d", "efghi"].map(|text| Parcel::new(Bytes::from(text)));
+            let joined = Bytes::from("abcdefghi");
+            let sent = Sent {
+                parcels: &parcels,
+                joined: Some(&joined),
+            };
+            let written = outbox.push(sent, Pace::AtOnce, &pipe, WIDE);
+            assert_eq!(outbox.bytes(), 9 - takes);
+            assert_eq!(written.frames as usize, 3 - outbox.frames());
+            *pipe.takes.lock() = vec![99];
+            outbox.drain(&pipe);
+            assert_eq!(text(&pipe), "abcdefghi", "{takes}");
+        }
     }
 
     #[test]
@@ -496,7 +583,7 @@ mod tests {
             say("a3 ", Keep::Newest(1)),
             say("b2 ", Keep::Newest(2)),
         ] {
-            let written = outbox.push(&[parcel], Pace::AtOnce, &pipe, WIDE);
+            let written = outbox.push(Sent::pieces(&[parcel]), Pace::AtOnce, &pipe, WIDE);
             dropped += written.dropped;
         }
         *pipe.takes.lock() = vec![99];
@@ -523,7 +610,7 @@ mod tests {
             };
             let bytes = Bytes::from(vec![b'a' + number]);
             let parcel = Parcel { bytes, keep };
-            let written = outbox.push(&[parcel], Pace::AtOnce, &pipe, bounds);
+            let written = outbox.push(Sent::pieces(&[parcel]), Pace::AtOnce, &pipe, bounds);
             assert!(!written.overflowed, "{number}");
             dropped += written.dropped;
         }
@@ -542,7 +629,12 @@ mod tests {
         };
         let push_one = |outbox: &mut Outbox, keep| {
             let bytes = Bytes::from("x");
-            outbox.push(&[Parcel { bytes, keep }], Pace::AtOnce, &pipe, bounds)
+            outbox.push(
+                Sent::pieces(&[Parcel { bytes, keep }]),
+                Pace::AtOnce,
+                &pipe,
+                bounds,
+            )
         };
         push_one(&mut outbox, Keep::Always);
         push_one(&mut outbox, Keep::Always);
@@ -556,10 +648,10 @@ mod tests {
         let pipe = pipe(vec![99]);
         let mut outbox = opened(&pipe);
         let say = |text: &'static str| [Parcel::new(Bytes::from(text))];
-        let first = outbox.push(&say("a"), Pace::Gathered, &pipe, WIDE);
+        let first = outbox.push(Sent::pieces(&say("a")), Pace::Gathered, &pipe, WIDE);
         assert_eq!((first.gathers, first.calls), (true, 0));
         outbox.hold();
-        let second = outbox.push(&say("b"), Pace::Gathered, &pipe, WIDE);
+        let second = outbox.push(Sent::pieces(&say("b")), Pace::Gathered, &pipe, WIDE);
         assert_eq!((second.gathers, second.calls), (false, 0));
         assert_eq!(outbox.release(Pace::Gathered, &pipe).calls, 0);
         assert_eq!(outbox.let_go(&pipe).calls, 1);
@@ -579,7 +671,7 @@ mod tests {
             outbox.hold();
             for text in ["a", "b", "c", "d"] {
                 let parcel = Parcel::new(Bytes::from(text));
-                let written = outbox.push(&[parcel], pace, &pipe, narrow);
+                let written = outbox.push(Sent::pieces(&[parcel]), pace, &pipe, narrow);
                 assert!(!written.overflowed, "{pace:?} {text}");
             }
             outbox.release(pace, &pipe);
@@ -597,7 +689,11 @@ mod tests {
             }
         }
         let mut outbox = Outbox::new();
-        assert!(outbox.open(Some(Bytes::from("a")), &Broken, WIDE).wake);
+        assert!(
+            outbox
+                .open(Bytes::new(), Some(Bytes::from("a")), &Broken, WIDE)
+                .wake
+        );
         assert_eq!((outbox.phase(), outbox.bytes()), (Phase::Closed, 0));
     }
 

@@ -57,7 +57,10 @@ impl Outlet {
             tokio::time::sleep(every).await;
             let connections = std::mem::take(&mut *gathering.connections.lock());
             for some in connections.chunks(CONNECTIONS_PER_TURN) {
-                some.iter().for_each(|connection| connection.let_go());
+                for connection in some {
+                    self.metrics
+                        .guard("writing what gathered", || connection.let_go());
+                }
                 tokio::task::yield_now().await;
             }
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::engine::Hall;
 use crate::engine::connection::Connection;
 use crate::engine::form::Form;
-use crate::engine::outbox::{Backlog, Outbox, Pace, Phase, Written};
+use crate::engine::outbox::{Backlog, Outbox, Pace, Phase, Sent, Written};
 use crate::engine::tally::Tally;
 use crate::engine::waiting::{Bounds, Keep, Parcel};
 use crate::protocol::{CloseCode, Frame, Reject};
@@ -24,7 +24,7 @@ impl Connection {
         if let Some(bytes) = self.form().bytes(frame) {
             let bytes = self.packed(bytes);
             let mut tally = Tally::default();
-            self.send_batch(&[Parcel { bytes, keep }], &mut tally);
+            self.send_batch(Sent::pieces(&[Parcel { bytes, keep }]), &mut tally);
             tally.count(&self.outlet.metrics);
         }
     }
@@ -44,15 +44,36 @@ impl Connection {
     /// Sends bytes that are a frame already.
     pub(super) fn send_as_is(self: &Arc<Self>, frame: &Bytes) {
         let mut tally = Tally::default();
-        self.send_batch(&[Parcel::new(frame.clone())], &mut tally);
+        self.send_batch(Sent::pieces(&[Parcel::new(frame.clone())]), &mut tally);
         tally.count(&self.outlet.metrics);
     }
 
     /// Sends frames in as few writes as there can be. What it came to is added to `tally`.
-    pub(super) fn send_batch(self: &Arc<Self>, parcels: &[Parcel], tally: &mut Tally) {
+    pub(super) fn send_batch(self: &Arc<Self>, sent: Sent<'_>, tally: &mut Tally) {
         let (bounds, pace) = (self.bounds(), self.pace());
+        let written =
+            self.with_outbox(tally, |outbox| outbox.push(sent, pace, &*self.link, bounds));
+        self.follow_up(written);
+    }
+
+    /// As [`Connection::send_batch`]; the first `replayed` of `parcels` are a replay, which may wait beyond the bounds.
+    pub(super) fn send_replay(
+        self: &Arc<Self>,
+        parcels: &[Parcel],
+        replayed: usize,
+        tally: &mut Tally,
+    ) {
+        let (bounds, pace) = (self.bounds(), self.pace());
+        let replay = Bounds {
+            bytes: parcels[..replayed]
+                .iter()
+                .map(|parcel| parcel.bytes.len())
+                .sum(),
+            frames: replayed,
+        };
         let written = self.with_outbox(tally, |outbox| {
-            outbox.push(parcels, pace, &*self.link, bounds)
+            outbox.excuse(replay, bounds);
+            outbox.push(Sent::pieces(parcels), pace, &*self.link, bounds)
         });
         self.follow_up(written);
     }
@@ -95,12 +116,6 @@ impl Connection {
             bytes: limits.queue_bytes.len(),
             frames: limits.queue_frames,
         }
-    }
-
-    /// A replay comes next, of so many bytes and frames.
-    pub(super) fn expect_replay(&self, bytes: usize, frames: usize) {
-        let replay = Bounds { bytes, frames };
-        self.outbox.lock().excuse(replay, self.bounds());
     }
 
     /// Does something with the outbox, adds what it came to, and wakes the task where it has something to do.
@@ -147,14 +162,9 @@ impl Connection {
     /// Sends the transport's `answer` and `first` before everything that was held back, and lets that go.
     pub(super) fn open_with(self: &Arc<Self>, answer: Bytes, first: Option<&Frame>) {
         let first = first.map(|first| self.packed(first.bytes().clone()));
-        let opening = match first {
-            Some(first) if answer.is_empty() => Some(first),
-            // One piece: it leaves in one write anyway.
-            Some(first) => Some([&answer[..], &first].concat().into()),
-            None => Some(answer).filter(|answer| !answer.is_empty()),
-        };
         let bounds = self.bounds();
-        let written = self.with_outbox_alone(|outbox| outbox.open(opening, &*self.link, bounds));
+        let written =
+            self.with_outbox_alone(|outbox| outbox.open(answer, first, &*self.link, bounds));
         self.follow_up(written);
         self.settle_receipts();
     }

@@ -120,7 +120,8 @@ impl Users {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Box<UserSlots>>> {
-        self.shards[hash as usize % SHARDS].lock()
+        // The table takes its places from the lower bits.
+        self.shards[(hash >> 32) as usize % SHARDS].lock()
     }
 
     /// How many users are connected.
@@ -194,10 +195,13 @@ impl Users {
             slot.connection = Some(connection.clone());
         }
         let endpoint = connection.endpoint.index as u32;
-        let here = || slots.iter().filter(move |slot| slot.endpoint == endpoint);
+        // Those whose handshake is not over may never come: each closes the oldest when it does.
+        let here = || {
+            let slots = slots.iter().filter(move |slot| slot.endpoint == endpoint);
+            slots.filter_map(|slot| slot.connection.clone())
+        };
         let too_many = here().count().saturating_sub(max);
         here()
-            .filter_map(|slot| slot.connection.clone())
             .filter(|other| other.serial != connection.serial)
             .take(too_many)
             .collect()

@@ -130,7 +130,8 @@ impl Waiting {
         dropped
     }
 
-    /// Puts what a write left of `parcels` into the empty queue: all of them but `written` bytes of the first.
+    /// Puts `parcels` behind what waits. Where nothing waits they are what a write left, `written` bytes of the first being out.
+    /// Returns how many frames went.
     pub(super) fn push_rest(&mut self, parcels: &[Parcel], written: usize) -> usize {
         let was_empty = self.parcels.is_empty();
         let mut dropped = 0;

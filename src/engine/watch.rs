@@ -1,6 +1,5 @@
 //! What time brings: signs of life, expiry, graces, forgetting; and the drain at the end.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,21 +28,8 @@ impl Engine {
         let now = self.clock.monotonic();
         self.coarse_millis.store(now.as_millis(), Ordering::Relaxed);
         for timer in self.timers.due(now) {
-            match timer {
-                Timer::Look(connection) => {
-                    if let Some(connection) = connection.upgrade() {
-                        self.look(&connection, now);
-                    }
-                }
-                Timer::Abandon(connection) => {
-                    if let Some(connection) = connection.upgrade() {
-                        connection.abandon();
-                    }
-                }
-                Timer::Grace(grace) => {
-                    self.expire_absence(&grace.hall, &grace.user, grace.absence);
-                }
-            }
+            // What else is due must not pay for a fault of ours.
+            self.metrics.guard("what is due", || self.fire(timer, now));
         }
         self.ring_alarms();
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
@@ -58,9 +44,28 @@ impl Engine {
         self.watch_memory(now);
     }
 
+    fn fire(self: &Arc<Self>, timer: Timer, now: Monotonic) {
+        match timer {
+            Timer::Look(connection) => {
+                if let Some(connection) = connection.upgrade() {
+                    self.look(&connection, now);
+                }
+            }
+            Timer::Abandon(connection) => {
+                if let Some(connection) = connection.upgrade() {
+                    connection.abandon();
+                }
+            }
+            Timer::Grace(grace) => {
+                self.expire_absence(&grace.hall, &grace.user, grace.absence);
+            }
+        }
+    }
+
     fn ring_alarms(self: &Arc<Self>) {
         for hall in self.alarms.due(self.clock.monotonic()) {
-            self.say_due(&hall);
+            self.metrics
+                .guard("saying what was kept back", || self.say_due(&hall));
         }
     }
 
@@ -232,11 +237,7 @@ impl Engine {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             interval.tick().await;
-            // A panic is our fault; the clock goes on for everybody else.
-            if catch_unwind(AssertUnwindSafe(|| self.tick())).is_err() {
-                self.metrics.panics.inc();
-                tracing::error!("a panic while looking after what is due");
-            }
+            self.metrics.guard("ticking", || self.tick());
         }
     }
 
@@ -244,11 +245,7 @@ impl Engine {
     pub async fn run_alarms(self: Arc<Self>) {
         loop {
             self.alarms.ring(&*self.clock).await;
-            // A panic is our fault; the other rooms go on.
-            if catch_unwind(AssertUnwindSafe(|| self.ring_alarms())).is_err() {
-                self.metrics.panics.inc();
-                tracing::error!("a panic while saying what was kept back");
-            }
+            self.ring_alarms();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every number that the server tells, each under the name that the documentation lists.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -166,6 +168,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Does `act`. A panic in it is our fault: it is counted, logged with `doing`, and goes no further.
+    pub fn guard(&self, doing: &'static str, act: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(act)).is_err() {
+            self.panics.inc();
+            tracing::error!(doing, "a panic");
+        }
+    }
+
     /// All metrics at zero, so that each is there from the first scrape on.
     pub fn new(names: &MetricNames<'_>) -> Self {
         let mut registry = Registry::default();

@@ -47,10 +47,17 @@ impl Link for TcpLink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // `send` takes the shortest way through the kernel where there is one buffer, as mostly there is.
         let socket = socket2::SockRef::from(&self.0);
-        self.0.try_io(Interest::WRITABLE, || match slices {
+        let send = || match slices {
             [slice] => socket.send(slice),
             _ => socket.send_vectored(slices),
-        })
+        };
+        match send() {
+            // Once more in the way that makes the runtime wait for the socket: that looks at memory which is not needed otherwise.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.0.try_io(Interest::WRITABLE, send)
+            }
+            written => written,
+        }
     }
 }
 
