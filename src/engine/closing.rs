@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::connection::Connection;
-use crate::engine::outbox::{Backlog, Phase, Written};
+use crate::engine::link::{Backlog, Phase, Written};
 use crate::protocol::CloseCode;
 use crate::protocol::websocket::{CloseCode as WireCode, Masking, encode_close};
 

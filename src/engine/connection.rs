@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use crate::engine::Hall;
 use crate::engine::bucket::ConnectionBuckets;
-use crate::engine::outbox::{Link, Outbox};
+use crate::engine::link::Link;
+use crate::engine::outbox::Outbox;
 use crate::engine::outlet::Outlet;
 use crate::engine::timer::TimerKey;
 use crate::plan::Endpoint;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::outbox::{Backlog, Phase};
+use crate::engine::link::{Backlog, Phase};
 use crate::plan::Plan;
 use crate::protocol::{CloseCode, Reject, RejectCode};
 use crate::telemetry::Memory;

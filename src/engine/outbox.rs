@@ -4,30 +4,11 @@ use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 
-use crate::engine::waiting::{Bounds, Parcel, Waiting, rest_of, slices_of};
-
-/// The socket of a connection, as far as delivery needs it.
-pub trait Link: Send + Sync + 'static {
-    /// Writes as much as the socket takes without waiting, and says how much that was.
-    ///
-    /// # Errors
-    /// `WouldBlock` where it takes nothing now; anything else ends the connection.
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-}
+use crate::engine::link::{Backlog, Link, Pace, Phase, Written};
+use crate::engine::waiting::{Bounds, Parcel, Sent, Waiting, rest_of, slices_of};
 
 /// While frames are held back to leave together, so many bytes are let go.
 const HELD_BYTES_MAX: usize = 32 * 1024;
-
-/// How far a connection's end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Not begun.
-    Open,
-    /// A close frame is the last that will be written.
-    Closing,
-    /// Nothing can be written any more.
-    Closed,
-}
 
 /// Whether what is sent waits for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,34 +23,6 @@ enum Hold {
     Not,
 }
 
-/// Frames for a socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent<'p> {
-    /// In their order.
-    pub(super) parcels: &'p [Parcel],
-    /// The bytes of all of them in one piece, where many readers get the same: the kernel copies one piece faster than many.
-    pub(super) joined: Option<&'p Bytes>,
-}
-
-impl<'p> Sent<'p> {
-    /// Frames in pieces of their own.
-    pub(super) const fn pieces(parcels: &'p [Parcel]) -> Self {
-        Self {
-            parcels,
-            joined: None,
-        }
-    }
-}
-
-/// When what is sent leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// At once.
-    AtOnce,
-    /// When more has gathered: whoever asked for the first of it lets it go with [`Outbox::let_go`].
-    Gathered,
-}
-
 /// Frames that wait for one socket.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -77,25 +30,6 @@ pub(super) struct Outbox {
     hold: Hold,
     blocked: bool,
     phase: Phase,
-}
-
-/// What a write came to, for counters and for who has to act on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Written {
-    /// System calls.
-    pub(super) calls: u64,
-    /// Bytes that the socket took.
-    pub(super) bytes: u64,
-    /// Frames of which it took the last byte.
-    pub(super) frames: u64,
-    /// Frames that made room for others.
-    pub(super) dropped: u64,
-    /// The connection's own task has something to do: wait until the socket takes more, or end.
-    pub(super) wake: bool,
-    /// The bounds were exceeded, and the connection is closing.
-    pub(super) overflowed: bool,
-    /// Something began to gather.
-    pub(super) gathers: bool,
 }
 
 impl Outbox {
@@ -405,28 +339,6 @@ impl Outbox {
     }
 }
 
-/// What becomes of the frames that wait when a connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Backlog {
-    /// They are written first.
-    Write,
-    /// They are dropped: the reader is too slow for them.
-    Drop,
-}
-
-impl Written {
-    /// Counts another write too.
-    pub(super) fn add(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.bytes += other.bytes;
-        self.frames += other.frames;
-        self.dropped += other.dropped;
-        self.wake |= other.wake;
-        self.overflowed |= other.overflowed;
-        self.gathers |= other.gathers;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{self, IoSlice};
@@ -435,8 +347,9 @@ mod tests {
     use parking_lot::Mutex;
     use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Backlog, Link, Outbox, Pace, Phase, Sent};
-    use crate::engine::waiting::{Bounds, Keep, Parcel};
+    use super::Outbox;
+    use crate::engine::link::{Backlog, Link, Pace, Phase, Written};
+    use crate::engine::waiting::{Bounds, Keep, Parcel, Sent};
 
     /// A socket that takes so many bytes a call, then blocks when there are no more.
     struct Pipe {
@@ -472,7 +385,7 @@ mod tests {
         frames: 1 << 20,
     };
 
-    fn push(outbox: &mut Outbox, frames: &[Bytes], pipe: &Pipe, bounds: Bounds) -> super::Written {
+    fn push(outbox: &mut Outbox, frames: &[Bytes], pipe: &Pipe, bounds: Bounds) -> Written {
         let parcels: Vec<Parcel> = frames.iter().cloned().map(Parcel::new).collect();
         outbox.push(Sent::pieces(&parcels), Pace::AtOnce, pipe, bounds)
     }

@@ -50,6 +50,25 @@ impl Parcel {
     }
 }
 
+/// Frames for a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent<'p> {
+    /// In their order.
+    pub(super) parcels: &'p [Parcel],
+    /// The bytes of all of them in one piece, where many readers get the same: the kernel copies one piece faster than many.
+    pub(super) joined: Option<&'p Bytes>,
+}
+
+impl<'p> Sent<'p> {
+    /// Frames in pieces of their own.
+    pub(super) const fn pieces(parcels: &'p [Parcel]) -> Self {
+        Self {
+            parcels,
+            joined: None,
+        }
+    }
+}
+
 /// Bounds of what waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::outbox::Phase;
+use crate::engine::link::Phase;
 use crate::engine::timer::{TICK, Timer};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
