@@ -10,8 +10,7 @@ use crate::engine::form::Form;
 use crate::engine::link::{Backlog, Pace, Phase, Written};
 use crate::engine::outbox::Outbox;
 use crate::engine::tally::Tally;
-use crate::engine::waiting::Sent;
-use crate::engine::waiting::{Bounds, Keep, Parcel};
+use crate::engine::waiting::{Bounds, Keep, Parcel, Sent};
 use crate::protocol::{CloseCode, Frame, Reject};
 use crate::vocab::Seq;
 
