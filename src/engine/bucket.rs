@@ -162,9 +162,15 @@ impl Keyed {
     }
 }
 
-/// The buckets of one connection, made when they are first needed.
+/// The buckets of one connection, made when they are first needed: a list, because most connections have none or one.
 #[derive(Default)]
-pub(super) struct ConnectionBuckets(Vec<(u32, FullAt)>);
+pub(super) struct ConnectionBuckets(Option<Box<ConnectionBucket>>);
+
+struct ConnectionBucket {
+    index: u32,
+    bucket: FullAt,
+    others: ConnectionBuckets,
+}
 
 impl ConnectionBuckets {
     /// Takes a token from the bucket of the limit with the number `index`, or says how long to wait for one.
@@ -175,15 +181,20 @@ impl ConnectionBuckets {
         now: Monotonic,
     ) -> Option<Duration> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        if let Some((_, bucket)) = self.0.iter_mut().find(|(known, _)| *known == index) {
-            return filling.take(bucket, now);
+        let mut at = self;
+        loop {
+            let own = at.0.get_or_insert_with(|| {
+                Box::new(ConnectionBucket {
+                    index,
+                    bucket: FullAt::default(),
+                    others: Self::default(),
+                })
+            });
+            if own.index == index {
+                return filling.take(&mut own.bucket, now);
+            }
+            at = &mut own.others;
         }
-        let mut bucket = FullAt::default();
-        let wait = filling.take(&mut bucket, now);
-        // Most connections have one: no room for others.
-        self.0.reserve_exact(1);
-        self.0.push((index, bucket));
-        wait
     }
 }
 
