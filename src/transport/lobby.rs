@@ -8,6 +8,7 @@
 //! handshakes, which take milliseconds, closes none of them.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Lobby {
     places: usize,
     waiting: Mutex<Waiting>,
-    /// Somebody left a full lobby.
+    /// Somebody left.
     left: Notify,
     metrics: Arc<Metrics>,
 }
@@ -69,7 +70,9 @@ impl Lobby {
     /// Waits for a place.
     pub(super) async fn enter(self: &Arc<Self>, connection: &ConnCtrl) -> Place {
         loop {
-            let left = self.left.notified();
+            // Before the look: whoever leaves from now on wakes somebody, and two who leave at once wake two.
+            let mut left = pin!(self.left.notified());
+            left.as_mut().enable();
             match self.try_enter(connection, Instant::now()) {
                 Ok(place) => return place,
                 Err(full) => {
@@ -134,9 +137,7 @@ impl Drop for Place {
             return;
         }
         self.lobby.metrics.http_connections.dec();
-        if waiting.guests.len() + 1 >= self.lobby.places {
-            self.lobby.left.notify_one();
-        }
+        self.lobby.left.notify_one();
     }
 }
 
@@ -214,5 +215,28 @@ mod tests {
         drop(place);
         let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
         assert!(matches!(waited, Ok(Ok(_))));
+    }
+
+    #[tokio::test]
+    async fn two_who_leave_at_once_make_room_for_two() {
+        let (lobby, _) = lobby(2);
+        let much_later = Instant::now() + Duration::from_secs(600);
+        let enter = || lobby.try_enter(&ConnCtrl::new(), much_later);
+        let places = [
+            enter().expect("it is empty"),
+            enter().expect("there is room"),
+        ];
+        let wait = || {
+            let lobby = lobby.clone();
+            tokio::spawn(async move { lobby.enter(&ConnCtrl::new()).await })
+        };
+        let waiting = [wait(), wait()];
+        tokio::task::yield_now().await;
+        drop(places);
+        let mut entered = Vec::new();
+        for waiting in waiting {
+            let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+            entered.push(waited.expect("there is room for both"));
+        }
     }
 }
