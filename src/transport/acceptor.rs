@@ -156,7 +156,7 @@ impl TcpAcceptor {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         Accepted {
             coupler: TcpCoupler::new(),
-            stream: HttpStream::new(socket, place),
+            stream: HttpStream::new(socket, place, conn_ctrl.clone()),
             fuse_config: Some(fuse_config),
             conn_ctrl,
             local_addr: self.local_addr.into(),
