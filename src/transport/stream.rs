@@ -115,8 +115,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let client = TcpStream::connect(listener.local_addr()?).await?;
         let (socket, _) = listener.accept().await?;
-        let lobby = Lobby::new(1, Arc::new(Metrics::new(&MetricNames::default())));
-        let place = lobby.enter(connection).await;
+        let lobby = Lobby::new(1, &[], Arc::new(Metrics::new(&MetricNames::default())));
+        let place = lobby.enter(connection, [127, 0, 0, 1].into()).await;
+        let place = place.ok_or("it is empty")?;
         Ok((HttpStream::new(socket, place, connection.clone()), client))
     }
 
