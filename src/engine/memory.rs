@@ -4,9 +4,10 @@
 //! messages, and in rounds it closes the connections that the most bytes wait for, as many as hold what is too much; what
 //! they do not hold is taken from the rooms' logs. It does so until a twentieth below the ceiling, so that it does not go to and fro.
 //!
-//! An allocator gives memory back late, and some of it never. So a round is followed by a pause, and once what filled the memory
-//! is gone from the server's own books, the refusals end though the kernel's count stays: messages are taken again when those
-//! that wait or are kept are few, newcomers when half of the connections have gone.
+//! What fills the memory may be nothing that a round can free: idle connections, or what an allocator gives back late or never.
+//! So nobody is closed and no log shortened unless that is a part of the excess that counts, and a round is followed by a pause.
+//! And the refusals end though the kernel's count stays, once what filled the memory is gone from the server's own books: messages
+//! are taken again when those that wait or are kept are few; newcomers when half of the connections have gone.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ const SHARE_PERCENT: u64 = 70;
 const RELIEF_PERCENT: u64 = 95;
 /// Messages that wait or are kept are few below this, in percent of the ceiling.
 const FEW_PERCENT: u64 = 1;
+/// What a round could free is worth its while from this part of the excess on, in percent, and when it is not few.
+const WORTHWHILE_PERCENT: u64 = 10;
+/// A reader is not slow before so many bytes wait for it. Of what a socket did not take at once, that is next to nothing.
+const SLOW_BYTES_MIN: u64 = 4 * 1024;
 /// The time from one round to the next: what was closed or forgotten has to be freed first.
 const PAUSE: Duration = Duration::from_secs(1);
 /// When refused clients may try again.
@@ -42,6 +47,8 @@ pub(super) struct Ceiling {
     refuses_messages: AtomicBool,
     /// Connections when the pressure began.
     connections: AtomicUsize,
+    /// The last round found nothing to free.
+    is_exhausted: AtomicBool,
     /// When the next round may be.
     round_at: AtomicU64,
 }
@@ -56,6 +63,7 @@ impl Ceiling {
             under_pressure: AtomicBool::new(false),
             refuses_messages: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            is_exhausted: AtomicBool::new(false),
             round_at: AtomicU64::new(0),
         }
     }
@@ -99,13 +107,14 @@ impl Engine {
         if !self.ceiling.under_pressure.load(Ordering::Relaxed) {
             return;
         }
-        let many = self.message_bytes() > ceiling / 100 * FEW_PERCENT;
+        let few = ceiling / 100 * FEW_PERCENT;
+        let many = self.message_bytes() > few;
         self.ceiling.refuses_messages.store(many, Ordering::Relaxed);
         let round_at = self.ceiling.round_at.load(Ordering::Relaxed);
         if resident > ceiling && now.as_millis() >= round_at {
             let next = now.after(PAUSE).as_millis();
             self.ceiling.round_at.store(next, Ordering::Relaxed);
-            self.shed(resident - relief);
+            self.shed(resident - relief, few);
         }
     }
 
@@ -119,6 +128,7 @@ impl Engine {
         self.ceiling
             .connections
             .store(connections, Ordering::Relaxed);
+        self.ceiling.is_exhausted.store(false, Ordering::Relaxed);
         self.ceiling.under_pressure.store(true, Ordering::Relaxed);
     }
 
@@ -139,36 +149,62 @@ impl Engine {
         u64::try_from(self.metrics.queue_bytes.get()).unwrap_or_default()
     }
 
-    /// One round: frees so many bytes, as far as the books say.
-    fn shed(self: &Arc<Self>, excess: u64) {
-        let closed = self.shed_slowest(excess);
+    /// One round: frees so many bytes, as far as the books say, unless what they have is less than `few`.
+    fn shed(self: &Arc<Self>, excess: u64, few: u64) {
+        let is_worthwhile = |bytes: u64, of: u64| bytes >= few.max(of / 100 * WORTHWHILE_PERCENT);
+        let slow = self.slow();
+        let mut closed = Shed::default();
+        if is_worthwhile(slow.iter().map(|(bytes, _)| bytes).sum(), excess) {
+            closed = self.shed_slowest(slow, excess);
+        }
         let left = excess.saturating_sub(closed.bytes);
-        let forgotten = self.shed_logs(left);
-        tracing::warn!(
-            excess,
-            connections = closed.connections,
-            waiting_bytes = closed.bytes,
-            log_bytes = forgotten,
-            "short of memory: closed the slowest connections, shortened logs"
-        );
+        let mut forgotten = 0;
+        if left > 0 && is_worthwhile(self.store.bytes() as u64, left) {
+            forgotten = self.shed_logs(left);
+        }
+        let is_exhausted = closed.connections == 0 && forgotten == 0;
+        let was_exhausted = self
+            .ceiling
+            .is_exhausted
+            .swap(is_exhausted, Ordering::Relaxed);
+        if !is_exhausted {
+            tracing::warn!(
+                excess,
+                connections = closed.connections,
+                waiting_bytes = closed.bytes,
+                log_bytes = forgotten,
+                "short of memory: closed the slowest connections, shortened logs"
+            );
+        } else if !was_exhausted {
+            tracing::warn!(
+                excess,
+                "short of memory, and neither slow connections nor logs are what fills it"
+            );
+        }
     }
 
-    /// Closes the connections that the most bytes wait for, until they hold `excess` bytes.
-    fn shed_slowest(self: &Arc<Self>, excess: u64) -> Shed {
-        let mut shed = Shed::default();
+    /// The connections whose sockets take less than there is for them, and the bytes that wait, the most first.
+    fn slow(&self) -> Vec<(u64, Arc<Connection>)> {
         if self.waiting_bytes() == 0 {
-            return shed;
+            return Vec::new();
         }
         let mut slow: Vec<(u64, Arc<Connection>)> = Vec::new();
         for connection in self.users.all() {
             let outbox = connection.outbox.lock();
             let bytes = outbox.bytes() as u64;
-            if bytes > 0 && outbox.phase() == Phase::Open {
+            let is_slow = outbox.is_blocked() && bytes >= SLOW_BYTES_MIN;
+            if is_slow && outbox.phase() == Phase::Open {
                 drop(outbox);
                 slow.push((bytes, connection));
             }
         }
         slow.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        slow
+    }
+
+    /// Closes connections, the first before the others, until they held `excess` bytes.
+    fn shed_slowest(self: &Arc<Self>, slow: Vec<(u64, Arc<Connection>)>, excess: u64) -> Shed {
+        let mut shed = Shed::default();
         for (bytes, connection) in slow {
             if shed.bytes >= excess {
                 break;

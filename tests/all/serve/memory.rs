@@ -31,6 +31,7 @@ rooms:
 endpoints:
   /kept: {{auth: guest, auto_join: [kept]}}
   /room/{{id}}: {{auth: guest, auto_join: ["room:{{path.id}}"], limits: {{queue_bytes: 64MiB}}}}
+  /gathered: {{auth: guest, auto_join: ["room:gathered"], coalesce: 10s}}
   /close: {{auth: guest, reject: close, auto_join: [kept]}}
 "#
     );
@@ -136,4 +137,41 @@ async fn the_slowest_are_closed_first_and_no_more_than_needed() {
     server.advance(LOOK);
     ann.ask(line(), json!({"type": "line"})).await;
     server.join("/room/much").await;
+}
+
+/// So many bytes are resident when the server looks next; how many it has shed after that.
+async fn look(server: &Server, memory: &VirtualMemory, resident: u64) -> f64 {
+    memory.set_resident(resident);
+    server.advance(LOOK);
+    server.metric("trunkline_shed_connections_total").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_free_next_to_nothing_is_left_alone() {
+    let (server, memory) = start("limits: {memory: 1000MiB}");
+    let mut ann = server.join("/kept").await;
+    for _ in 0..10 {
+        ann.ask(line(), json!({"type": "line"})).await;
+    }
+    let _slow = slow(&server, "slow", MIB).await;
+    let stored = server.metric("trunkline_store_bytes").await;
+    assert_eq!(look(&server, &memory, 1000 * MIB + 1).await, 0.0);
+    server.advance(ROUND);
+    assert_eq!(look(&server, &memory, 1200 * MIB).await, 0.0);
+    assert_eq!(server.metric("trunkline_store_bytes").await, stored);
+}
+
+#[tokio::test]
+async fn whom_the_server_keeps_waiting_is_not_slow() {
+    // Little enough that what gathers is a part of it that counts.
+    let (server, memory) = start("limits: {memory: 100KiB}");
+    let mut ann = server.join("/gathered").await;
+    let waiting = "trunkline_queue_bytes";
+    assert_eq!(server.metric(waiting).await, 0.0);
+    let published = server.publish("rooms/room:gathered", line()).await;
+    assert_eq!(published.status, 200);
+    assert!(server.metric(waiting).await > 20_000.0);
+    assert_eq!(look(&server, &memory, 101 * 1024).await, 0.0);
+    server.advance(Duration::from_secs(10));
+    ann.expect(json!({"type": "line"})).await;
 }
