@@ -7,7 +7,7 @@
 //! What fills the memory may be nothing that a round can free: idle connections, or what an allocator gives back late or never.
 //! So nobody is closed and no log shortened unless that is a part of the excess that counts, and a round is followed by a pause.
 //! And the refusals end though the kernel's count stays, once what filled the memory is gone from the server's own books: messages
-//! are taken again when those that wait or are kept are few; newcomers when half of the connections have gone.
+//! are taken again when those that wait or are kept are few; newcomers as [`Ceiling::places`] says.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ const FEW_PERCENT: u64 = 1;
 const WORTHWHILE_PERCENT: u64 = 10;
 /// A reader is not slow before so many bytes wait for it. Of what a socket did not take at once, that is next to nothing.
 const SLOW_BYTES_MIN: u64 = 4 * 1024;
+/// Where no messages fill the memory so many may always connect: what they cost is little, and without them nobody would ever
+/// see the server again whose memory stays high.
+const PLACES_MIN: usize = 100;
 /// The time from one round to the next: what was closed or forgotten has to be freed first.
 const PAUSE: Duration = Duration::from_secs(1);
 /// When refused clients may try again.
@@ -45,8 +48,11 @@ pub(super) struct Ceiling {
     bytes: Option<u64>,
     under_pressure: AtomicBool,
     refuses_messages: AtomicBool,
-    /// Connections when the pressure began.
+    /// Connections when the pressure began, and what was resident.
     connections: AtomicUsize,
+    resident: AtomicU64,
+    /// Newcomers are let in while there are fewer connections than this.
+    places: AtomicUsize,
     /// The last round found nothing to free.
     is_exhausted: AtomicBool,
     /// When the next round may be.
@@ -63,6 +69,8 @@ impl Ceiling {
             under_pressure: AtomicBool::new(false),
             refuses_messages: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            resident: AtomicU64::new(0),
+            places: AtomicUsize::new(0),
             is_exhausted: AtomicBool::new(false),
             round_at: AtomicU64::new(0),
         }
@@ -70,8 +78,24 @@ impl Ceiling {
 
     /// Whether newcomers are refused while so many others are connected.
     pub(super) fn refuses_newcomers(&self, others: usize) -> bool {
-        self.under_pressure.load(Ordering::Relaxed)
-            && others >= self.connections.load(Ordering::Relaxed).div_ceil(2)
+        self.under_pressure.load(Ordering::Relaxed) && others >= self.places.load(Ordering::Relaxed)
+    }
+
+    /// How many may be connected under pressure, as `resident` and the messages are now.
+    ///
+    /// Half of those who were there when it began: what the others needed is then free. All of them, where messages are few and
+    /// the memory has not grown: who comes takes the place of one who went. And [`PLACES_MIN`] in any case, where messages are few
+    /// or nothing more can be freed.
+    fn places(&self, resident: u64, messages: Messages) -> usize {
+        let connections = self.connections.load(Ordering::Relaxed);
+        let has_grown = resident > self.resident.load(Ordering::Relaxed);
+        let half = connections.div_ceil(2);
+        match messages {
+            Messages::Few if has_grown => half.max(PLACES_MIN),
+            Messages::Few => connections.max(PLACES_MIN),
+            Messages::Many if self.is_exhausted.load(Ordering::Relaxed) => half.max(PLACES_MIN),
+            Messages::Many => half,
+        }
     }
 
     /// # Errors
@@ -83,6 +107,13 @@ impl Ceiling {
         }
         Ok(())
     }
+}
+
+/// Whether messages, those that wait and those that are kept, are what fills the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Messages {
+    Few,
+    Many,
 }
 
 impl Engine {
@@ -108,8 +139,16 @@ impl Engine {
             return;
         }
         let few = ceiling / 100 * FEW_PERCENT;
-        let many = self.message_bytes() > few;
-        self.ceiling.refuses_messages.store(many, Ordering::Relaxed);
+        let messages = match self.message_bytes() > few {
+            true => Messages::Many,
+            false => Messages::Few,
+        };
+        let refuses = messages == Messages::Many;
+        self.ceiling
+            .refuses_messages
+            .store(refuses, Ordering::Relaxed);
+        let places = self.ceiling.places(resident, messages);
+        self.ceiling.places.store(places, Ordering::Relaxed);
         let round_at = self.ceiling.round_at.load(Ordering::Relaxed);
         if resident > ceiling && now.as_millis() >= round_at {
             let next = now.after(PAUSE).as_millis();
@@ -128,6 +167,7 @@ impl Engine {
         self.ceiling
             .connections
             .store(connections, Ordering::Relaxed);
+        self.ceiling.resident.store(resident, Ordering::Relaxed);
         self.ceiling.is_exhausted.store(false, Ordering::Relaxed);
         self.ceiling.under_pressure.store(true, Ordering::Relaxed);
     }

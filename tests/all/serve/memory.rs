@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+use trunkline::engine::Engine;
 use trunkline::telemetry::VirtualMemory;
 
 use crate::serve::client::{Client, upgrade};
@@ -172,6 +173,41 @@ async fn whom_the_server_keeps_waiting_is_not_slow() {
     assert_eq!(published.status, 200);
     assert!(server.metric(waiting).await > 20_000.0);
     assert_eq!(look(&server, &memory, 101 * 1024).await, 0.0);
+    // Many bytes, but there is nothing to be done about them: newcomers have not to wait for it.
+    assert_eq!(look(&server, &memory, 101 * 1024).await, 0.0);
+    server.join("/kept").await;
     server.advance(Duration::from_secs(10));
     ann.expect(json!({"type": "line"})).await;
+}
+
+#[tokio::test]
+async fn an_empty_server_lets_people_in_again_whatever_the_kernel_counts() {
+    let (server, memory) = start("limits: {memory: 10MiB}");
+    look(&server, &memory, 11 * MIB).await;
+    server.join("/kept").await.close().await;
+    // What the allocator keeps is not theirs.
+    look(&server, &memory, 20 * MIB).await;
+    server.join("/kept").await;
+}
+
+#[tokio::test]
+async fn a_shortage_that_connections_make_keeps_newcomers_out() {
+    let (server, memory) = start("limits: {memory: 10MiB}");
+    let mut clients = Vec::new();
+    for _ in 0..110 {
+        clients.push(server.join("/room/1").await);
+    }
+    look(&server, &memory, 11 * MIB).await;
+    assert_eq!(server.refusal("/room/1", &[]).await.status, 503);
+    // One for one, as long as the memory does not grow.
+    let gone = clients.pop().expect("there are many");
+    gone.close().await;
+    let one_less = |engine: &Engine| engine.connections() == 109;
+    server.until("one has gone", one_less).await;
+    clients.push(server.join("/room/1").await);
+    let gone = clients.pop().expect("there are many");
+    gone.close().await;
+    server.until("one has gone", one_less).await;
+    look(&server, &memory, 12 * MIB).await;
+    assert_eq!(server.refusal("/room/1", &[]).await.status, 503);
 }
