@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::loadgen::BenchError;
 use crate::loadgen::process::{Cost, ThreadTime, Watched, own_time};
-use crate::loadgen::report::Report;
+use crate::loadgen::report::{Answer, Report};
 
 /// From this share of the time on, the client had no reserve left.
 const BUSY: f64 = 0.9;
@@ -95,17 +95,20 @@ impl Spent {
         let Some((running, waiting)) = self.own else {
             return;
         };
-        let is_bottleneck = running + waiting >= BUSY;
+        let is_bottleneck = match running + waiting >= BUSY {
+            true => Answer::Yes,
+            false => Answer::No,
+        };
         report.whole("client_cpu_percent", running * 100.0);
         report.whole("client_waiting_percent", waiting * 100.0);
-        report.truth("client_is_bottleneck", is_bottleneck);
+        report.answer("client_is_bottleneck", is_bottleneck);
         if running >= BUSY {
             report.warn(format!(
                 "the client used {:.0} % of its core: the figures say what it can take, not what the server can give; \
                  the server's own processor time still counts (--pid)",
                 running * 100.0
             ));
-        } else if is_bottleneck {
+        } else if is_bottleneck == Answer::Yes {
             report.warn(format!(
                 "the client used {:.0} % of a core and waited {:.0} % of the time for one: it shares its core with others, \
                  and times and rates say so as much as they speak of the server; give it one of its own (taskset)",

@@ -15,6 +15,15 @@ pub enum Verdict {
     Faulty,
 }
 
+/// What a figure says that is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is so; `true` in JSON.
+    Yes,
+    /// It is not; `false` in JSON.
+    No,
+}
+
 /// What a run found.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -94,10 +103,13 @@ impl Report {
         self.push(name, rounded.into(), format!("{rounded}"));
     }
 
-    /// Whether something holds.
-    pub(super) fn truth(&mut self, name: &'static str, holds: bool) {
-        let shown = if holds { "yes" } else { "no" };
-        self.push(name, holds.into(), shown.to_owned());
+    /// An answer to a question.
+    pub(super) fn answer(&mut self, name: &'static str, answer: Answer) {
+        let shown = match answer {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+        };
+        self.push(name, (answer == Answer::Yes).into(), shown.to_owned());
     }
 
     /// Latencies, in microseconds.
@@ -175,7 +187,7 @@ fn time(micros: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Summary, Verdict};
+    use super::{Answer, Report, Summary, Verdict};
 
     #[test]
     fn figures_for_people_and_for_programs() {
@@ -193,7 +205,7 @@ mod tests {
         report.latency(&["a", "b", "c", "d"], Some(summary));
         report.latency(&["e", "f", "g", "h"], None);
         report.fine("ratio", f64::NAN);
-        report.truth("client_is_bottleneck", false);
+        report.answer("client_is_bottleneck", Answer::No);
         assert_eq!(report.verdict(), Verdict::Sound);
         assert_eq!(
             report.table(),

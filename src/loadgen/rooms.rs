@@ -63,7 +63,7 @@ pub(super) struct Rooms<'o> {
     pub(super) tally: Tally,
     /// Latencies by when messages were sent: each from its moment to the next one's.
     latencies: Vec<(u64, Latency)>,
-    /// Messages that every reader has heard, since the beginning.
+    /// Messages that every reader who is left has heard, since the beginning.
     pub(super) complete: u64,
     /// The rooms of those that became so since the sender last looked.
     pub(super) completed: Vec<u32>,
@@ -197,13 +197,21 @@ impl<'o> Rooms<'o> {
             latency.record(now.saturating_sub(mark.sent));
         }
         if member.part == Part::Reader {
-            let room = &mut self.rooms[mark.source as usize];
-            room.heard += gained;
-            while room.heard >= (room.complete + 1) * room.readers {
-                room.complete += 1;
-                self.complete += 1;
-                self.completed.push(mark.source);
-            }
+            self.rooms[mark.source as usize].heard += gained;
+            self.complete(mark.source);
+        }
+    }
+
+    /// Counts the messages that nobody in the room is waited for any more.
+    fn complete(&mut self, number: u32) {
+        let room = &mut self.rooms[number as usize];
+        // What was not sent was not heard either, however few are left to hear it.
+        while room.complete < u64::from(room.sent)
+            && room.heard >= (room.complete + 1) * room.readers
+        {
+            room.complete += 1;
+            self.complete += 1;
+            self.completed.push(number);
         }
     }
 
@@ -234,8 +242,11 @@ impl<'o> Rooms<'o> {
         }
         room.has_publisher &= !is_publisher;
         member.part = Part::Gone;
+        let room = member.room;
         self.tally.closed += 1;
         self.ended.get_or_insert(ended);
+        // It may have been the last that a message waited for.
+        self.complete(room);
     }
 
     /// Whether everyone has heard everything, publishers included that hear themselves.
@@ -393,6 +404,27 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_for_the_one_who_left_is_complete() {
+        let left = |rooms: &mut Rooms<'_>| {
+            hear(rooms, 2, 0, &[1, 2]);
+            assert_eq!(rooms.completed, [0], "on the average");
+            rooms.leave(3, Ended::Cut);
+            assert_eq!(rooms.completed, [0, 0]);
+            rooms.leave(2, Ended::Cut);
+            assert_eq!(rooms.completed, [0, 0, 0], "nobody is left to hear it");
+        };
+        check(
+            left,
+            Tally {
+                deliveries: 2,
+                closed: 2,
+                ..SENT
+            },
+            3,
+        );
+    }
+
+    #[test]
     fn who_is_gone_is_not_waited_for() {
         let gone = |rooms: &mut Rooms<'_>| {
             hear(rooms, 2, 0, &[1]);
@@ -400,6 +432,7 @@ mod tests {
             rooms.leave(2, Ended::Cut);
             hear(rooms, 3, 0, &[3]);
             assert!(rooms.is_open(0) && rooms.is_quiet());
+            assert_eq!(rooms.completed, [0, 0, 0]);
             rooms.leave(3, Ended::Cut);
             assert!(!rooms.is_open(0));
         };

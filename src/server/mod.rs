@@ -118,7 +118,11 @@ impl Running {
             head_timeout: plan.server.handshake_timeout,
             ..RequestLimits::default()
         };
-        let lobby = Lobby::new(plan.server.http_connections_max, engine.metrics().clone());
+        let (places, proxies) = (
+            plan.server.http_connections_max,
+            &plan.server.trusted_proxies,
+        );
+        let lobby = Lobby::new(places, proxies, engine.metrics().clone());
         // A listening socket for each thread that can accept.
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
         let sockets = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
@@ -131,7 +135,7 @@ impl Running {
         let mut listeners = JoinSet::new();
         for (listener, acceptors) in bound {
             addresses.extend(acceptors.first().map(TcpAcceptor::local_addr));
-            let router = Arc::new(router::router(&served, listener));
+            let router = Arc::new(router::router(&served, listener, &lobby));
             for acceptor in acceptors {
                 let router = router.clone();
                 listeners.spawn(async move {

@@ -144,6 +144,8 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Connections that spoke HTTP, closed to make room for others.
     pub http_evictions: Counter,
+    /// Connections closed at once, because their address had its share of those that speak HTTP.
+    pub http_refusals: Counter,
     /// Bytes that wait in outboxes.
     pub queue_bytes: Gauge,
     /// Frames that wait in outboxes.
@@ -239,6 +241,10 @@ impl Metrics {
             http_evictions: own.one(
                 "http_evictions",
                 "Connections that spoke HTTP, closed to make room for others",
+            ),
+            http_refusals: own.one(
+                "http_refusals",
+                "Connections closed at once: their address had its share of those that speak HTTP",
             ),
             queue_bytes: own.one("queue_bytes", "Bytes that wait in outboxes"),
             queue_frames: own.one("queue_frames", "Frames that wait in outboxes"),
@@ -372,6 +378,7 @@ mod tests {
             r#"trunkline_handshakes_total{outcome="bad_request"} 0"#,
             "trunkline_http_connections 0",
             "trunkline_http_evictions_total 0",
+            "trunkline_http_refusals_total 0",
             "trunkline_queue_bytes 0",
             "trunkline_queue_frames 0",
             "trunkline_store_bytes 0",

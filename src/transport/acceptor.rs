@@ -141,28 +141,37 @@ impl TcpAcceptor {
         server
     }
 
-    /// Waits for a place, which ends in a second at the latest.
+    /// Waits for a place. None where the other end may have no more.
     async fn accepted(
         &self,
         socket: TcpStream,
         remote: SocketAddr,
-    ) -> Accepted<TcpCoupler<HttpStream>, HttpStream> {
+    ) -> Option<Accepted<TcpCoupler<HttpStream>, HttpStream>> {
+        // An IPv4 client on an IPv6 socket is the same client.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let conn_ctrl = ConnCtrl::new();
-        let place = self.lobby.enter(&conn_ctrl).await;
+        let place = self.lobby.enter(&conn_ctrl, remote.ip()).await?;
         let fuse_config = FuseConfig::disabled()
             .with_http1_header_timeout(self.limits.head_timeout)
             .with_request_body_timeout(self.limits.body_timeout);
-        // An IPv4 client on an IPv6 socket is the same client.
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        Accepted {
+        Some(Accepted {
             coupler: TcpCoupler::new(),
-            stream: HttpStream::new(socket, place),
+            stream: HttpStream::new(socket, place, conn_ctrl.clone()),
             fuse_config: Some(fuse_config),
             conn_ctrl,
             local_addr: self.local_addr.into(),
             remote_addr: remote.into(),
             http_scheme: Scheme::HTTP,
+        })
+    }
+
+    /// Lets everything else that is ready run, once in a while.
+    async fn take_turns(&mut self) {
+        if self.accepted_this_turn == ACCEPTS_PER_TURN {
+            self.accepted_this_turn = 0;
+            tokio::task::yield_now().await;
         }
+        self.accepted_this_turn += 1;
     }
 
     /// Waits where waiting can help: the connection stays in the kernel's queue meanwhile.
@@ -243,19 +252,17 @@ impl Acceptor for TcpAcceptor {
         &mut self,
         _fuse_policy: Option<ArcFusePolicy>,
     ) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
-        if self.accepted_this_turn == ACCEPTS_PER_TURN {
-            self.accepted_this_turn = 0;
-            tokio::task::yield_now().await;
-        }
-        self.accepted_this_turn += 1;
         loop {
+            self.take_turns().await;
             match self.listener.accept().await {
                 Ok((socket, remote)) => {
                     if self.failures > 0 {
                         tracing::info!(address = %self.local_addr, failures = self.failures, "accepting connections again");
                         self.failures = 0;
                     }
-                    return Ok(self.accepted(socket, remote).await);
+                    if let Some(accepted) = self.accepted(socket, remote).await {
+                        return Ok(accepted);
+                    }
                 }
                 Err(error) => self.recover(&error).await,
             }
@@ -293,7 +300,7 @@ mod tests {
     fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<TcpAcceptor>, BindError> {
         let metrics = Arc::new(Metrics::new(&MetricNames::default()));
         let sockets = NonZeroUsize::new(sockets).unwrap_or(NonZeroUsize::MIN);
-        let lobby = Lobby::new(1000, metrics);
+        let lobby = Lobby::new(1000, &[], metrics);
         TcpAcceptor::bind(address, sockets, RequestLimits::default(), &lobby)
     }
 

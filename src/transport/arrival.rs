@@ -150,7 +150,7 @@ fn is_same(origin: &str, host: &str) -> bool {
 }
 
 impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
         let shift = |bits: u32| bits - u32::from(self.prefix).min(bits);
         match (self.address, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {

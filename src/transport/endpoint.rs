@@ -82,12 +82,7 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        let agreement = self.agreement(request);
-        let deflation = agreement.deflation;
-        let knock = arrival::client_ip(request, &self.served.engine.plan().server.trusted_proxies)
-            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))
-            .and_then(|ip| Ok((ip, self.served.engine.knock(ip)?)));
-        let (ip, ticket) = match knock {
+        let (ip, ticket) = match self.knock(request) {
             Ok(knock) => knock,
             Err(refusal) => {
                 // By the status, however the endpoint refuses: a close frame would need the connection that there is no room for.
@@ -96,49 +91,23 @@ impl Handler for EndpointHandler {
                 return;
             }
         };
-        match self.judge(request, path, ip, deflation, ticket) {
-            Verdict::Admitted(admission) => {
-                self.count(HandshakeOutcome::Accepted);
-                let upgrading = upgrade.accept(response, agreement);
-                self.spawn(upgrading, move |served, endpoint, upgraded| async move {
-                    let decoder = socket::decoder(&endpoint.limits, deflation);
-                    socket::run(served.engine, admission, upgraded, decoder);
-                });
-            }
-            Verdict::Awaited {
-                ticket,
-                pending,
-                mode,
-                deadline,
-            } => {
-                let upgrading = upgrade.accept(response, agreement);
-                self.spawn(upgrading, move |served, endpoint, upgraded| {
-                    let decoder = socket::decoder(&endpoint.limits, deflation);
-                    let first = FirstMessage { mode, deadline };
-                    await_first_message(served, endpoint, upgraded, decoder, ticket, pending, first)
-                });
-            }
-            Verdict::Refused(refusal, ticket) => {
-                self.count(refusal.outcome);
-                if self.endpoint.reject == RejectStyle::Close {
-                    let upgrading = upgrade.accept(response, agreement);
-                    self.spawn(upgrading, move |_, endpoint, upgraded| async move {
-                        let _counted = ticket;
-                        let (code, reason) = (refusal.close, &*refusal.message);
-                        let answer = &upgraded.answer;
-                        socket::refuse(upgraded.stream, answer, &endpoint, code, reason).await;
-                    });
-                } else {
-                    write(&refusal, response);
-                }
-            }
-        }
+        let agreement = self.agreement(request);
+        let verdict = self.judge(request, path, ip, agreement.deflation, ticket);
+        self.answer(verdict, upgrade, agreement, response);
     }
 }
 
 impl EndpointHandler {
     fn count(&self, outcome: HandshakeOutcome) {
         self.served.engine.metrics().handshake(outcome);
+    }
+
+    /// Counts the connection for its address.
+    fn knock(&self, request: &Request) -> Result<(IpAddr, Ticket), Refusal> {
+        let engine = &self.served.engine;
+        let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
+            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
+        Ok((ip, engine.knock(ip)?))
     }
 
     /// What of the client's offers is taken here.
@@ -240,6 +209,52 @@ impl EndpointHandler {
         }
     }
 
+    /// Answers the request as it was judged, and goes on with its socket where there is one.
+    fn answer(
+        &self,
+        verdict: Verdict,
+        upgrade: UpgradeRequest,
+        agreement: Agreement,
+        response: &mut Response,
+    ) {
+        let deflation = agreement.deflation;
+        match verdict {
+            Verdict::Admitted(admission) => {
+                self.count(HandshakeOutcome::Accepted);
+                let upgrading = upgrade.accept(response, agreement);
+                self.spawn(upgrading, move |served, endpoint, upgraded| async move {
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
+                    socket::run(served.engine, admission, upgraded, decoder);
+                });
+            }
+            Verdict::Awaited {
+                ticket,
+                pending,
+                mode,
+                deadline,
+            } => {
+                let upgrading = upgrade.accept(response, agreement);
+                self.spawn(upgrading, move |served, endpoint, upgraded| {
+                    let decoder = socket::decoder(&endpoint.limits, deflation);
+                    let first = FirstMessage { mode, deadline };
+                    await_first_message(served, endpoint, upgraded, decoder, ticket, pending, first)
+                });
+            }
+            Verdict::Refused(refusal, ticket) => {
+                self.count(refusal.outcome);
+                match self.endpoint.reject {
+                    RejectStyle::Close => {
+                        let upgrading = upgrade.accept(response, agreement);
+                        self.spawn(upgrading, move |_, endpoint, upgraded| {
+                            turn_away(endpoint, upgraded, refusal, ticket)
+                        });
+                    }
+                    RejectStyle::Http => write(&refusal, response),
+                }
+            }
+        }
+    }
+
     /// Takes the socket when HTTP is done with it, which nothing that the client does can delay.
     fn spawn<F, R>(&self, upgrading: Upgrading, then: F)
     where
@@ -267,6 +282,17 @@ impl Pending {
             since: self.since,
         }
     }
+}
+
+/// Closes a connection that only says why it may not be; until it is gone it counts.
+async fn turn_away(
+    endpoint: Arc<Endpoint>,
+    upgraded: Upgraded,
+    refusal: Refusal,
+    _counted: Ticket,
+) {
+    let (code, reason) = (refusal.close, &*refusal.message);
+    socket::refuse(upgraded.stream, &upgraded.answer, &endpoint, code, reason).await;
 }
 
 async fn await_first_message(

@@ -1,5 +1,7 @@
 //! All handlers of a Plan, by path.
 
+use std::sync::Arc;
+
 use salvo::Router;
 use salvo::serve_static::StaticDir;
 
@@ -7,13 +9,14 @@ use crate::plan::{Endpoint, Listener, Page};
 use crate::transport::Served;
 use crate::transport::api::{ApiHandler, NoSuchRoute, Publish};
 use crate::transport::endpoint::EndpointHandler;
+use crate::transport::lobby::{LastAnswer, Lobby};
 use crate::transport::operations::{NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
-/// What is served at `listener`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
-pub fn router(served: &Served, listener: &Listener) -> Router {
+/// What is served at `listener`, whose connections have their places in `lobby`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
+pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Router {
     let plan = served.engine.plan().clone();
-    let mut router = Router::new();
+    let mut router = Router::with_hoop(LastAnswer(lobby.clone()));
     let metrics = Operation::Metrics {
         for_all: listener.metrics_for_all,
     };
@@ -53,7 +56,7 @@ pub fn router(served: &Served, listener: &Listener) -> Router {
         .push(Router::with_path("{**rest}").goal(NothingHere))
 }
 
-fn endpoint_router(served: &Served, endpoint: &std::sync::Arc<Endpoint>) -> Router {
+fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {
     let handler = EndpointHandler {
         served: served.clone(),
         endpoint: endpoint.clone(),

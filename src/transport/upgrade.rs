@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use salvo::conn::ConnCtrl;
 use salvo::http::header::{
     ALLOW, AsHeaderName, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
@@ -25,6 +26,7 @@ use crate::transport::stream::HttpStream;
 pub struct UpgradeRequest {
     key: ClientKey,
     on_upgrade: OnUpgrade,
+    connection: ConnCtrl,
 }
 
 /// Why a request is not one for a WebSocket, in the words that the client gets.
@@ -96,15 +98,23 @@ impl UpgradeRequest {
     /// What is wrong with it, to be told to the client by [`UpgradeRefusal::write`].
     pub fn read(request: &mut Request) -> Result<Self, UpgradeRefusal> {
         let key = check(request)?;
-        let on_upgrade = request
-            .extensions_mut()
-            .remove::<OnUpgrade>()
-            .ok_or(UpgradeRefusal::Unavailable)?;
-        Ok(Self { key, on_upgrade })
+        let extensions = request.extensions_mut();
+        let on_upgrade = extensions.remove::<OnUpgrade>();
+        let connection = extensions.get::<ConnCtrl>().cloned();
+        let (Some(on_upgrade), Some(connection)) = (on_upgrade, connection) else {
+            return Err(UpgradeRefusal::Unavailable);
+        };
+        Ok(Self {
+            key,
+            on_upgrade,
+            connection,
+        })
     }
 
     /// Answers 101, and with it agrees (RFC 6455 §4.2.2).
     pub fn accept(self, response: &mut Response, agreement: Agreement) -> Upgrading {
+        // From now on the stream keeps back what is written: the answer.
+        self.connection.relax_timeouts();
         response.status_code(StatusCode::SWITCHING_PROTOCOLS);
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

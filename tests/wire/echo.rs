@@ -30,7 +30,7 @@ thread_local! {
 
 /// Serves on a port of the system's choice, and tells which.
 pub(crate) fn serve(limits: RequestLimits) -> Result<SocketAddr, BindError> {
-    let lobby = Lobby::new(1000, Arc::new(Metrics::new(&MetricNames::default())));
+    let lobby = Lobby::new(1000, &[], Arc::new(Metrics::new(&MetricNames::default())));
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut acceptors = TcpAcceptor::bind(any_port, NonZeroUsize::MIN, limits, &lobby)?;
     let acceptor = acceptors.remove(0);

@@ -1,7 +1,7 @@
 //! Paths, proxies and guests: what stands at the edge of the server.
 
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::serve::client::{DEADLINE, read_response, write_head};
@@ -115,4 +115,39 @@ async fn silent_connections_do_not_shut_others_out() {
     // The second still has its place, and may ask.
     write_head(&mut second, "GET", "/healthz", &[("Connection", "close")]).await;
     assert_eq!(read_response(&mut second).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_politely_does_not_shut_others_out() {
+    const PLACES: usize = 8;
+    let server = Server::start(&EDGE.replace(
+        "  trusted_proxies",
+        &format!("  limits: {{http_connections: {PLACES}}}\n  trusted_proxies"),
+    ));
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let address = server.address();
+    let poll = |answered: tokio::sync::mpsc::UnboundedSender<()>| async move {
+        loop {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            // For as long as the connection is kept alive, and with the next where it is not.
+            while stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .is_ok()
+                && stream.read(&mut [0; 1024]).await.unwrap_or(0) > 0
+            {
+                let _ = answered.send(());
+            }
+        }
+    };
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..PLACES {
+        crowd.spawn(poll(answered.clone()));
+    }
+    for _ in 0..10 * PLACES {
+        answers.recv().await.expect("they are answered");
+    }
+    for _ in 0..3 {
+        assert_eq!(server.http("GET", "/healthz", &[], "").await.status, 200);
+    }
 }

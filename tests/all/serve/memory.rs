@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+use trunkline::engine::Engine;
 use trunkline::telemetry::VirtualMemory;
 
 use crate::serve::client::{Client, upgrade};
@@ -31,6 +32,7 @@ rooms:
 endpoints:
   /kept: {{auth: guest, auto_join: [kept]}}
   /room/{{id}}: {{auth: guest, auto_join: ["room:{{path.id}}"], limits: {{queue_bytes: 64MiB}}}}
+  /gathered: {{auth: guest, auto_join: ["room:gathered"], coalesce: 10s}}
   /close: {{auth: guest, reject: close, auto_join: [kept]}}
 "#
     );
@@ -136,4 +138,76 @@ async fn the_slowest_are_closed_first_and_no_more_than_needed() {
     server.advance(LOOK);
     ann.ask(line(), json!({"type": "line"})).await;
     server.join("/room/much").await;
+}
+
+/// So many bytes are resident when the server looks next; how many it has shed after that.
+async fn look(server: &Server, memory: &VirtualMemory, resident: u64) -> f64 {
+    memory.set_resident(resident);
+    server.advance(LOOK);
+    server.metric("trunkline_shed_connections_total").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_free_next_to_nothing_is_left_alone() {
+    let (server, memory) = start("limits: {memory: 1000MiB}");
+    let mut ann = server.join("/kept").await;
+    for _ in 0..10 {
+        ann.ask(line(), json!({"type": "line"})).await;
+    }
+    let _slow = slow(&server, "slow", MIB).await;
+    let stored = server.metric("trunkline_store_bytes").await;
+    assert_eq!(look(&server, &memory, 1000 * MIB + 1).await, 0.0);
+    server.advance(ROUND);
+    assert_eq!(look(&server, &memory, 1200 * MIB).await, 0.0);
+    assert_eq!(server.metric("trunkline_store_bytes").await, stored);
+}
+
+#[tokio::test]
+async fn whom_the_server_keeps_waiting_is_not_slow() {
+    // Little enough that what gathers is a part of it that counts.
+    let (server, memory) = start("limits: {memory: 100KiB}");
+    let mut ann = server.join("/gathered").await;
+    let waiting = "trunkline_queue_bytes";
+    assert_eq!(server.metric(waiting).await, 0.0);
+    let published = server.publish("rooms/room:gathered", line()).await;
+    assert_eq!(published.status, 200);
+    assert!(server.metric(waiting).await > 20_000.0);
+    assert_eq!(look(&server, &memory, 101 * 1024).await, 0.0);
+    // Many bytes, but there is nothing to be done about them: newcomers have not to wait for it.
+    assert_eq!(look(&server, &memory, 101 * 1024).await, 0.0);
+    server.join("/kept").await;
+    server.advance(Duration::from_secs(10));
+    ann.expect(json!({"type": "line"})).await;
+}
+
+#[tokio::test]
+async fn an_empty_server_lets_people_in_again_whatever_the_kernel_counts() {
+    let (server, memory) = start("limits: {memory: 10MiB}");
+    look(&server, &memory, 11 * MIB).await;
+    server.join("/kept").await.close().await;
+    // What the allocator keeps is not theirs.
+    look(&server, &memory, 20 * MIB).await;
+    server.join("/kept").await;
+}
+
+#[tokio::test]
+async fn a_shortage_that_connections_make_keeps_newcomers_out() {
+    let (server, memory) = start("limits: {memory: 10MiB}");
+    let mut clients = Vec::new();
+    for _ in 0..110 {
+        clients.push(server.join("/room/1").await);
+    }
+    look(&server, &memory, 11 * MIB).await;
+    assert_eq!(server.refusal("/room/1", &[]).await.status, 503);
+    // One for one, as long as the memory does not grow.
+    let gone = clients.pop().expect("there are many");
+    gone.close().await;
+    let one_less = |engine: &Engine| engine.connections() == 109;
+    server.until("one has gone", one_less).await;
+    clients.push(server.join("/room/1").await);
+    let gone = clients.pop().expect("there are many");
+    gone.close().await;
+    server.until("one has gone", one_less).await;
+    look(&server, &memory, 12 * MIB).await;
+    assert_eq!(server.refusal("/room/1", &[]).await.status, 503);
 }
