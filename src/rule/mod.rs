@@ -39,6 +39,8 @@ mod kind;
 mod node;
 mod output;
 mod parse;
+mod plain;
+mod sight;
 mod syntax;
 mod template;
 #[cfg(test)]
@@ -47,6 +49,7 @@ mod token;
 mod tree;
 mod value;
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -56,8 +59,11 @@ use crate::diag::Code;
 use crate::diag::catalogue::rule::NOT_A_CONDITION;
 use crate::rule::evaluate::Run;
 use crate::rule::kind::Kind;
-use crate::rule::node::{Fact, Node};
+use crate::rule::node::{Fact, Node, Source, Who};
+use crate::rule::plain::{Plain, Stop};
+use crate::rule::sight::Sight;
 use crate::rule::value::Fault;
+use crate::vocab::json::Item;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User};
 
 pub use template::Template;
@@ -105,7 +111,7 @@ pub struct Facts<'a> {
     /// The connection.
     pub connection: Option<ConnectionFacts<'a>>,
     /// The message's data.
-    pub data: Option<&'a Value>,
+    pub data: Option<DataFacts<'a>>,
     /// The `code` and `message` of an error.
     pub error: Option<(&'a str, &'a str)>,
     /// The moment of evaluation; in rules whole seconds since the Unix epoch.
@@ -134,6 +140,15 @@ pub struct ConnectionFacts<'a> {
     pub age: std::time::Duration,
 }
 
+/// `data` in a rule.
+#[derive(Clone, Copy, Debug)]
+pub enum DataFacts<'a> {
+    /// A tree that there is.
+    Tree(&'a Value),
+    /// A value on a tape, where plain rules read it, and where its tree is or will be for the others.
+    Tape(Item<'a>, &'a OnceCell<Value>),
+}
+
 /// Something wrong in the text of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -150,8 +165,8 @@ pub struct Problem {
 /// Which of the facts that cost something a rule looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// `data`.
-    pub data: bool,
+    /// `data` as a tree. What reads it on its tape does not say so here, and may still have to make the tree.
+    pub data_tree: bool,
     /// `room.users_count`.
     pub users_count: bool,
 }
@@ -161,6 +176,8 @@ pub struct Reads {
 pub struct Rule {
     text: Box<str>,
     node: Node,
+    /// What nearly always answers in the node's stead.
+    plain: Option<Plain>,
     reads: Reads,
 }
 
@@ -193,13 +210,46 @@ impl<'a> Facts<'a> {
             now,
         }
     }
+
+    fn parameters(&self, source: Source) -> Result<&'a Parameters, Fault> {
+        match source {
+            Source::Path => self.path.ok_or(Fault::Missing("path")),
+            Source::Query => self.query.ok_or(Fault::Missing("query")),
+            Source::Params => self.params.ok_or(Fault::Missing("params")),
+        }
+    }
+
+    fn user(&self, who: Who) -> Result<&'a User, Fault> {
+        match who {
+            Who::User => self.user.ok_or(Fault::Missing("user")),
+            Who::Sender => self.sender.ok_or(Fault::Missing("sender")),
+        }
+    }
+
+    fn room(&self) -> Result<RoomFacts<'a>, Fault> {
+        self.room.ok_or(Fault::Missing("room"))
+    }
+
+    fn connection(&self) -> Result<ConnectionFacts<'a>, Fault> {
+        self.connection.ok_or(Fault::Missing("connection"))
+    }
+}
+
+impl<'a> DataFacts<'a> {
+    /// The data as a tree, made if it is not there yet.
+    pub fn tree(self) -> &'a Value {
+        match self {
+            Self::Tree(tree) => tree,
+            Self::Tape(item, tree) => tree.get_or_init(|| item.value()),
+        }
+    }
 }
 
 /// What all of them look at together.
 impl FromIterator<Reads> for Reads {
     fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
         all.into_iter().fold(Self::default(), |sum, one| Self {
-            data: sum.data || one.data,
+            data_tree: sum.data_tree || one.data_tree,
             users_count: sum.users_count || one.users_count,
         })
     }
@@ -248,10 +298,14 @@ impl Rule {
                     .help("compare it with something, as in `user.id == '7'`"),
             ]);
         }
+        let plain = Plain::of(&node);
+        let mut reads = node.reads();
+        reads.data_tree &= plain.is_none();
         Ok(Self {
             text: text.into(),
-            reads: node.reads(),
+            reads,
             node,
+            plain,
         })
     }
 
@@ -265,6 +319,15 @@ impl Rule {
     /// # Errors
     /// It could not be evaluated: that denies, and the log names it.
     pub fn allows(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
+        let plain = self.plain.as_ref();
+        match plain.map(|plain| plain.test(&Sight::new(facts))) {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(Stop::Fault(fault))) => Err(fault.into()),
+            Some(Err(Stop::Handover)) | None => self.allows_generally(facts),
+        }
+    }
+
+    fn allows_generally(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
         Ok(Run::new(facts).test(&self.node)?)
     }
 
