@@ -4,8 +4,9 @@
 //! when it is compiled and handed over as [`Facts`] when it runs. No IO, no clock: `now` is a fact.
 //!
 //! The `cel` crate parses; the type check and the evaluation are ours, because the crate has neither a checker nor a budget. Where
-//! nothing is absent, an evaluation yields what the crate would (a property test compares them). The language is CEL's, with these
-//! decisions:
+//! nothing is absent, an evaluation yields what the crate would (a property test compares them). A rule that only compares, looks
+//! into lists and joins that is answered in its plain form (`plain`), which reads `data` where it came, without a tree; the general
+//! evaluator (`evaluate`) answers all others, and both say the same. The language is CEL's, with these decisions:
 //!
 //! # What is not there
 //! Claims, query parameters and fields of `data` may be absent. Reading what is not there yields null, and so does reading further
