@@ -289,6 +289,10 @@ fn long_texts_cost_the_same_steps() {
     for (text, expected) in [
         ("data.long == data.other", Ok(false)),
         (
+            "data.long != 'x' && data.long != 'y' && data.long != 'z'",
+            Ok(true),
+        ),
+        (
             "data.long == data.other || data.long == data.long",
             Ok(true),
         ),
