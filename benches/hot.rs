@@ -3,6 +3,7 @@
 //! The engine is the real one, made from a configuration; only the sockets are swallowed. What the kernel's `send` adds is most of a
 //! delivery's price and is measured from outside (`benches/peers.sh`); these figures say where the rest goes.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -20,7 +21,7 @@ use trunkline::engine::{Arrival, Attached, Engine, Link, RequestFacts};
 use trunkline::plan::{Plan, build};
 use trunkline::protocol::websocket::{Decoder, Event, Input, Limits, Masking, Role, encode_text};
 use trunkline::protocol::{Object, decode};
-use trunkline::rule::{Facts, Known, Rule};
+use trunkline::rule::{DataFacts, Facts, Known, Rule};
 use trunkline::schema::{Documents, Schema};
 use trunkline::server::Running;
 use trunkline::vocab::json::{self as strict, Tape};
@@ -128,17 +129,33 @@ fn ruling(criterion: &mut Criterion) {
         data: true,
         ..Known::default()
     };
-    let text = "user.id != 'nobody' && data.text.size() <= 4096";
-    let rule = Rule::compile(text, &known).expect("it is a rule");
-    let (user, data) = (user(0), json!({ "text": TEXT }));
-    criterion.bench_function("rule/two comparisons", |bencher| {
-        let facts = Facts {
-            user: Some(&user),
-            data: Some(&data),
-            ..Facts::at(Timestamp::from_millis(0))
-        };
-        bencher.iter(|| rule.allows(black_box(&facts)));
+    let (user, data) = (user(0), Tape::of(&json!({ "text": TEXT })));
+    let tree = OnceCell::new();
+    let facts = Facts {
+        user: Some(&user),
+        data: Some(DataFacts::Tape(data.root(), &tree)),
+        ..Facts::at(Timestamp::from_millis(0))
+    };
+    let rule = |text| Rule::compile(text, &known).expect("it is a rule");
+    let plain = rule("user.id != 'nobody' && data.text.size() <= 4096");
+    // The same question in words that only the general evaluator knows.
+    let general = rule("user.id != 'nobody' ? data.text.size() <= 4096 : false");
+    let mut group = criterion.benchmark_group("rule");
+    group.bench_function("two comparisons", |bencher| {
+        bencher.iter(|| plain.allows(black_box(&facts)));
     });
+    group.bench_function("two comparisons, generally", |bencher| {
+        facts.data.map(DataFacts::tree);
+        bencher.iter(|| general.allows(black_box(&facts)));
+    });
+    group.bench_function("two comparisons, generally, with its tree", |bencher| {
+        bencher.iter(|| {
+            let tree = OnceCell::new();
+            let data = Some(DataFacts::Tape(data.root(), &tree));
+            general.allows(black_box(&Facts { data, ..facts }))
+        });
+    });
+    group.finish();
 }
 
 fn encoding(criterion: &mut Criterion) {

@@ -1,11 +1,11 @@
 //! A message's data on its way: read once, onto a tape that the thread uses again for the next message.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use serde_json::Value;
 
 use crate::plan::{Message, Route};
-use crate::rule::Reads;
+use crate::rule::{DataFacts, Reads};
 use crate::vocab::json::{JsonError, Tape};
 
 /// A tape that has grown beyond this is not kept.
@@ -19,8 +19,8 @@ thread_local! {
 pub(super) struct Data {
     /// What validation looks at.
     tape: Tape,
-    /// What rules and expressions look at, where any does.
-    value: Option<Value>,
+    /// What expressions look at, and what rules do that are not plain.
+    tree: OnceCell<Value>,
 }
 
 impl Data {
@@ -28,7 +28,7 @@ impl Data {
     pub(super) fn blank() -> Self {
         Self {
             tape: TAPE.take(),
-            value: None,
+            tree: OnceCell::new(),
         }
     }
 
@@ -40,8 +40,10 @@ impl Data {
     }
 
     /// Makes what is looked at.
-    pub(super) fn prepare(&mut self, reads: Reads) {
-        self.value = reads.data.then(|| self.tape.root().value());
+    pub(super) fn prepare(&self, reads: Reads) {
+        if reads.data_tree {
+            self.facts().tree();
+        }
     }
 
     /// What the data is to be read onto.
@@ -53,8 +55,8 @@ impl Data {
         &self.tape
     }
 
-    pub(super) const fn value(&self) -> Option<&Value> {
-        self.value.as_ref()
+    pub(super) const fn facts(&self) -> DataFacts<'_> {
+        DataFacts::Tape(self.tape.root(), &self.tree)
     }
 }
 

@@ -114,7 +114,7 @@ impl Engine {
         // Behind the limits: who tries again and again pays for it.
         self.ceiling.check_message()?;
         let reads = reads(&decoded.message);
-        let mut data = read_data(&mut decoded)?;
+        let data = read_data(&mut decoded)?;
         data.prepare(reads);
         // Counted now: a reply is made while the room is locked.
         let users_count = if reads.users_count {
@@ -207,7 +207,7 @@ impl Engine {
                 name: name.as_str(),
                 users_count: admitted.users_count,
             }),
-            data: admitted.data.value(),
+            data: Some(admitted.data.facts()),
             ..base
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::plan::TextProtocol;
 use crate::protocol::{Frame, FrameKind};
-use crate::rule::{Facts, RoomFacts, Template};
+use crate::rule::{DataFacts, Facts, RoomFacts, Template};
 use crate::vocab::{Timestamp, User, UserId};
 
 /// The text of a JSON frame; none where the endpoint has no template for it. Frames of text already pass.
@@ -41,7 +41,7 @@ pub(super) fn render_with(template: &Arc<Template>, frame: &Value) -> Option<Fra
         params: None,
         room: member("room").map(|name| RoomFacts { name, users_count }),
         connection: None,
-        data: frame.get("data"),
+        data: frame.get("data").map(DataFacts::Tree),
         error: member("code").zip(member("message")),
         now: Timestamp::from_millis(0),
     };

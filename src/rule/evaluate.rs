@@ -4,12 +4,11 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::rule::Facts;
 use crate::rule::compute::negate;
-use crate::rule::node::{Aim, Fact, Loop, Node, Search, Source, Who};
+use crate::rule::node::{Aim, Fact, Loop, Node, Search, Source};
 use crate::rule::tree::Order;
 use crate::rule::value::{Fault, Val, blocks};
-use crate::rule::{ConnectionFacts, Facts, RoomFacts};
-use crate::vocab::{Parameters, User};
 
 /// The steps of one evaluation: a few milliseconds at worst.
 pub(super) const STEPS_MAX: u32 = 200_000;
@@ -58,6 +57,7 @@ impl<'a> Run<'a> {
             Node::Constant(value) => Ok(value.into()),
             Node::Fact(fact) => self.fact(*fact),
             Node::Parameter(source, name) => Ok(self
+                .facts
                 .parameters(*source)?
                 .get(name)
                 .map_or(Val::Null, Val::Text)),
@@ -161,12 +161,7 @@ impl<'a> Run<'a> {
                 found,
             });
         };
-        Ok(found.is_some_and(|found| match order {
-            Order::Less => found.is_lt(),
-            Order::LessOrEqual => found.is_le(),
-            Order::Greater => found.is_gt(),
-            Order::GreaterOrEqual => found.is_ge(),
-        }))
+        Ok(found.is_some_and(|found| order.is(found)))
     }
 
     fn search(&mut self, search: Search, [of, part]: &'a [Node; 2]) -> Result<bool, Fault> {
@@ -174,14 +169,10 @@ impl<'a> Run<'a> {
         let text = of.text().ok_or(of.unfit(search.name()))?;
         let part = part.text().ok_or(part.unfit(search.name()))?;
         self.work(blocks(part.len()))?;
-        match search {
-            Search::StartsWith => Ok(text.starts_with(part)),
-            Search::EndsWith => Ok(text.ends_with(part)),
-            Search::Contains => {
-                self.work(blocks(text.len().saturating_mul(4)))?;
-                Ok(text.contains(part))
-            }
+        if search == Search::Contains {
+            self.work(blocks(text.len().saturating_mul(4)))?;
         }
+        Ok(search.finds(text, part))
     }
 
     fn matches(&mut self, of: &'a Node, pattern: &regex::Regex) -> Result<bool, Fault> {
@@ -192,58 +183,33 @@ impl<'a> Run<'a> {
         Ok(pattern.is_match(text))
     }
 
-    fn parameters(&self, source: Source) -> Result<&'a Parameters, Fault> {
-        match source {
-            Source::Path => self.facts.path.ok_or(Fault::Missing("path")),
-            Source::Query => self.facts.query.ok_or(Fault::Missing("query")),
-            Source::Params => self.facts.params.ok_or(Fault::Missing("params")),
-        }
-    }
-
     fn any_parameter(&mut self, source: Source, key: &'a Node) -> Result<Val<'a>, Fault> {
         let key = self.value(key)?;
         let name = key.text().ok_or(key.unfit("`[…]`"))?;
         Ok(self
+            .facts
             .parameters(source)?
             .get(name)
             .map_or(Val::Null, Val::Text))
     }
 
-    fn user(&self, who: Who) -> Result<&'a User, Fault> {
-        match who {
-            Who::User => self.facts.user.ok_or(Fault::Missing("user")),
-            Who::Sender => self.facts.sender.ok_or(Fault::Missing("sender")),
-        }
-    }
-
-    fn room(&self) -> Result<RoomFacts<'a>, Fault> {
-        self.facts.room.ok_or(Fault::Missing("room"))
-    }
-
-    fn connection(&self) -> Result<ConnectionFacts<'a>, Fault> {
-        self.facts.connection.ok_or(Fault::Missing("connection"))
-    }
-
     fn fact(&mut self, fact: Fact) -> Result<Val<'a>, Fault> {
+        let facts = self.facts;
         Ok(match fact {
-            Fact::Id(who) => Val::Text(self.user(who)?.id.as_str()),
-            Fact::Username(who) => Val::Text(&self.user(who)?.username),
-            Fact::Authenticated(who) => Val::Bool(self.user(who)?.authenticated),
-            Fact::Claims(who) => Val::from(&*self.user(who)?.claims),
-            Fact::RoomName => Val::Text(self.room()?.name),
-            Fact::UsersCount => {
-                Val::Int(i64::try_from(self.room()?.users_count).unwrap_or(i64::MAX))
-            }
-            Fact::ConnectionId => self.made(self.connection()?.id.to_string())?,
-            Fact::Ip => self.made(self.connection()?.ip.to_string())?,
-            Fact::Endpoint => Val::Text(self.connection()?.endpoint),
-            Fact::Age => {
-                Val::Int(i64::try_from(self.connection()?.age.as_secs()).unwrap_or(i64::MAX))
-            }
-            Fact::Data => self.facts.data.ok_or(Fault::Missing("data"))?.into(),
-            Fact::Code => Val::Text(self.facts.error.ok_or(Fault::Missing("code"))?.0),
-            Fact::Message => Val::Text(self.facts.error.ok_or(Fault::Missing("message"))?.1),
-            Fact::Now => Val::Int(self.facts.now.as_seconds()),
+            Fact::Id(who) => Val::Text(facts.user(who)?.id.as_str()),
+            Fact::Username(who) => Val::Text(&facts.user(who)?.username),
+            Fact::Authenticated(who) => Val::Bool(facts.user(who)?.authenticated),
+            Fact::Claims(who) => Val::from(&*facts.user(who)?.claims),
+            Fact::RoomName => Val::Text(facts.room()?.name),
+            Fact::UsersCount => Val::Int(whole(facts.room()?.users_count as u64)),
+            Fact::ConnectionId => self.made(facts.connection()?.id.to_string())?,
+            Fact::Ip => self.made(facts.connection()?.ip.to_string())?,
+            Fact::Endpoint => Val::Text(facts.connection()?.endpoint),
+            Fact::Age => Val::Int(whole(facts.connection()?.age.as_secs())),
+            Fact::Data => facts.data.ok_or(Fault::Missing("data"))?.tree().into(),
+            Fact::Code => Val::Text(facts.error.ok_or(Fault::Missing("code"))?.0),
+            Fact::Message => Val::Text(facts.error.ok_or(Fault::Missing("message"))?.1),
+            Fact::Now => Val::Int(facts.now.as_seconds()),
         })
     }
 
@@ -368,6 +334,11 @@ impl<'a> Run<'a> {
     pub(super) fn room_for(&mut self, values: usize) -> Result<(), Fault> {
         self.room_for_text(values.saturating_mul(size_of::<Val<'_>>()))
     }
+}
+
+/// What is counted, as a rule's int.
+pub(super) fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn field<'a>(of: &Val<'a>, name: &str) -> Result<Val<'a>, Fault> {

@@ -4,8 +4,9 @@
 //! when it is compiled and handed over as [`Facts`] when it runs. No IO, no clock: `now` is a fact.
 //!
 //! The `cel` crate parses; the type check and the evaluation are ours, because the crate has neither a checker nor a budget. Where
-//! nothing is absent, an evaluation yields what the crate would (a property test compares them). The language is CEL's, with these
-//! decisions:
+//! nothing is absent, an evaluation yields what the crate would (a property test compares them). A rule that only compares, looks
+//! into lists and joins that is answered in its plain form (`plain`), which reads `data` where it came, without a tree; the general
+//! evaluator (`evaluate`) answers all others, and both say the same. The language is CEL's, with these decisions:
 //!
 //! # What is not there
 //! Claims, query parameters and fields of `data` may be absent. Reading what is not there yields null, and so does reading further
@@ -39,6 +40,8 @@ mod kind;
 mod node;
 mod output;
 mod parse;
+mod plain;
+mod sight;
 mod syntax;
 mod template;
 #[cfg(test)]
@@ -47,6 +50,7 @@ mod token;
 mod tree;
 mod value;
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -56,8 +60,11 @@ use crate::diag::Code;
 use crate::diag::catalogue::rule::NOT_A_CONDITION;
 use crate::rule::evaluate::Run;
 use crate::rule::kind::Kind;
-use crate::rule::node::{Fact, Node};
+use crate::rule::node::{Fact, Node, Source, Who};
+use crate::rule::plain::{Plain, Stop};
+use crate::rule::sight::Sight;
 use crate::rule::value::Fault;
+use crate::vocab::json::Item;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User};
 
 pub use template::Template;
@@ -105,7 +112,7 @@ pub struct Facts<'a> {
     /// The connection.
     pub connection: Option<ConnectionFacts<'a>>,
     /// The message's data.
-    pub data: Option<&'a Value>,
+    pub data: Option<DataFacts<'a>>,
     /// The `code` and `message` of an error.
     pub error: Option<(&'a str, &'a str)>,
     /// The moment of evaluation; in rules whole seconds since the Unix epoch.
@@ -134,6 +141,15 @@ pub struct ConnectionFacts<'a> {
     pub age: std::time::Duration,
 }
 
+/// `data` in a rule.
+#[derive(Clone, Copy, Debug)]
+pub enum DataFacts<'a> {
+    /// A tree that there is.
+    Tree(&'a Value),
+    /// A value on a tape, where plain rules read it, and where its tree is or will be for the others.
+    Tape(Item<'a>, &'a OnceCell<Value>),
+}
+
 /// Something wrong in the text of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -150,8 +166,8 @@ pub struct Problem {
 /// Which of the facts that cost something a rule looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// `data`.
-    pub data: bool,
+    /// `data` as a tree. What reads it on its tape does not say so here, and may still have to make the tree.
+    pub data_tree: bool,
     /// `room.users_count`.
     pub users_count: bool,
 }
@@ -161,6 +177,8 @@ pub struct Reads {
 pub struct Rule {
     text: Box<str>,
     node: Node,
+    /// What nearly always answers in the node's stead.
+    plain: Option<Plain>,
     reads: Reads,
 }
 
@@ -193,13 +211,46 @@ impl<'a> Facts<'a> {
             now,
         }
     }
+
+    fn parameters(&self, source: Source) -> Result<&'a Parameters, Fault> {
+        match source {
+            Source::Path => self.path.ok_or(Fault::Missing("path")),
+            Source::Query => self.query.ok_or(Fault::Missing("query")),
+            Source::Params => self.params.ok_or(Fault::Missing("params")),
+        }
+    }
+
+    fn user(&self, who: Who) -> Result<&'a User, Fault> {
+        match who {
+            Who::User => self.user.ok_or(Fault::Missing("user")),
+            Who::Sender => self.sender.ok_or(Fault::Missing("sender")),
+        }
+    }
+
+    fn room(&self) -> Result<RoomFacts<'a>, Fault> {
+        self.room.ok_or(Fault::Missing("room"))
+    }
+
+    fn connection(&self) -> Result<ConnectionFacts<'a>, Fault> {
+        self.connection.ok_or(Fault::Missing("connection"))
+    }
+}
+
+impl<'a> DataFacts<'a> {
+    /// The data as a tree, made if it is not there yet.
+    pub fn tree(self) -> &'a Value {
+        match self {
+            Self::Tree(tree) => tree,
+            Self::Tape(item, tree) => tree.get_or_init(|| item.value()),
+        }
+    }
 }
 
 /// What all of them look at together.
 impl FromIterator<Reads> for Reads {
     fn from_iter<I: IntoIterator<Item = Self>>(all: I) -> Self {
         all.into_iter().fold(Self::default(), |sum, one| Self {
-            data: sum.data || one.data,
+            data_tree: sum.data_tree || one.data_tree,
             users_count: sum.users_count || one.users_count,
         })
     }
@@ -248,10 +299,14 @@ impl Rule {
                     .help("compare it with something, as in `user.id == '7'`"),
             ]);
         }
+        let plain = Plain::of(&node);
+        let mut reads = node.reads();
+        reads.data_tree &= plain.is_none();
         Ok(Self {
             text: text.into(),
-            reads: node.reads(),
+            reads,
             node,
+            plain,
         })
     }
 
@@ -265,6 +320,15 @@ impl Rule {
     /// # Errors
     /// It could not be evaluated: that denies, and the log names it.
     pub fn allows(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
+        let plain = self.plain.as_ref();
+        match plain.map(|plain| plain.test(&Sight::new(facts))) {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(Stop::Fault(fault))) => Err(fault.into()),
+            Some(Err(Stop::Handover)) | None => self.allows_generally(facts),
+        }
+    }
+
+    fn allows_generally(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
         Ok(Run::new(facts).test(&self.node)?)
     }
 

@@ -136,7 +136,7 @@ impl Node {
     /// What it looks at.
     pub(super) fn reads(&self) -> Reads {
         let own = Reads {
-            data: matches!(self, Self::Fact(Fact::Data)),
+            data_tree: matches!(self, Self::Fact(Fact::Data)),
             users_count: matches!(self, Self::Fact(Fact::UsersCount)),
         };
         let parts = self.parts().into_iter().map(Self::reads);
@@ -199,6 +199,15 @@ impl Conversion {
 }
 
 impl Search {
+    /// Whether `part` stands there in `text`.
+    pub(super) fn finds(self, text: &str, part: &str) -> bool {
+        match self {
+            Self::Contains => text.contains(part),
+            Self::StartsWith => text.starts_with(part),
+            Self::EndsWith => text.ends_with(part),
+        }
+    }
+
     /// As it is written.
     pub(super) const fn name(self) -> &'static str {
         match self {

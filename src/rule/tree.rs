@@ -1,5 +1,6 @@
 //! A rule as it was written: the parser's tree with the bytes that each part covers.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// A part of a rule.
@@ -96,6 +97,16 @@ impl Operator {
 }
 
 impl Order {
+    /// Whether two values compare so if `found` is their order.
+    pub(super) const fn is(self, found: Ordering) -> bool {
+        match self {
+            Self::Less => found.is_lt(),
+            Self::LessOrEqual => found.is_le(),
+            Self::Greater => found.is_gt(),
+            Self::GreaterOrEqual => found.is_ge(),
+        }
+    }
+
     /// As it is written.
     pub(super) const fn sign(self) -> &'static str {
         match self {

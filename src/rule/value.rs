@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Why an evaluation stopped. Says kinds and never contents: it goes to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,14 +58,20 @@ impl<'a> From<&'a Value> for Val<'a> {
         match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(whole), _) => Self::Int(whole),
-                (None, Some(double)) => Self::Double(double),
-                (None, None) => Self::Null,
-            },
+            Value::Number(number) => number.into(),
             Value::String(text) => Self::Text(text),
             Value::Array(list) => Self::List(list),
             Value::Object(map) => Self::Map(map),
+        }
+    }
+}
+
+impl From<&Number> for Val<'_> {
+    fn from(number: &Number) -> Self {
+        match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Self::Int(whole),
+            (None, Some(double)) => Self::Double(double),
+            (None, None) => Self::Null,
         }
     }
 }
@@ -237,7 +243,7 @@ pub(super) fn blocks(bytes: usize) -> u32 {
 }
 
 /// Small maps are faster searched than hashed.
-fn find<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     if map.len() <= 8 {
         return map
             .iter()
@@ -251,7 +257,7 @@ fn find<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// Without rounding the whole number, so that neighbours beyond 2^53 stay different.
-fn order_exactly(whole: i64, double: f64) -> Option<Ordering> {
+pub(super) fn order_exactly(whole: i64, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;
     }

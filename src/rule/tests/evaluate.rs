@@ -10,14 +10,16 @@ fn answers(table: &[(&str, Value, Value, Result<bool, &str>)]) {
     for (text, claims, data, expected) in table {
         let world = World::new(claims.clone(), data.clone());
         let rule = Rule::compile(text, &anything()).expect(text);
-        let answer = rule
-            .allows(&world.facts())
-            .map_err(|failure| failure.to_string());
-        assert_eq!(
-            answer,
-            expected.map_err(str::to_owned),
-            "{text} {claims} {data}"
-        );
+        for answer in [
+            rule.allows(&world.facts()),
+            rule.allows_generally(&world.facts()),
+        ] {
+            assert_eq!(
+                answer.map_err(|failure| failure.to_string()),
+                expected.map_err(str::to_owned),
+                "{text} {claims} {data}"
+            );
+        }
     }
 }
 

@@ -3,15 +3,18 @@
 mod check;
 mod differential;
 mod evaluate;
+mod plain;
 mod template;
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::rule::{ConnectionFacts, Facts, Known, Problem, RoomFacts};
+use crate::rule::{ConnectionFacts, DataFacts, Facts, Known, Problem, RoomFacts};
+use crate::vocab::json::Tape;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User, UserId};
 
 /// Everything exists, and claims are declared as in the language's own example.
@@ -52,7 +55,8 @@ struct World {
     path: Parameters,
     query: Parameters,
     params: Parameters,
-    data: Value,
+    data: Tape,
+    tree: OnceCell<Value>,
 }
 
 impl World {
@@ -67,7 +71,8 @@ impl World {
             path: [("client_id", "7")].into_iter().collect(),
             query: [("page", "2")].into_iter().collect(),
             params: [("room_id", "42"), ("ticket", "t1")].into_iter().collect(),
-            data,
+            data: Tape::of(&data),
+            tree: OnceCell::new(),
         }
     }
 
@@ -88,7 +93,7 @@ impl World {
                 endpoint: "/ws/{client_id}",
                 age: Duration::from_millis(1500),
             }),
-            data: Some(&self.data),
+            data: Some(DataFacts::Tape(self.data.root(), &self.tree)),
             error: Some(("schema", "no text")),
             ..Facts::at(Timestamp::from_millis(1_000_999))
         }
