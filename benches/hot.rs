@@ -192,6 +192,14 @@ struct World {
     connections: Vec<Attached>,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        // Who leaves has the room's flush spawned.
+        let _inside = self.runtime.enter();
+        self.connections.clear();
+    }
+}
+
 impl World {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
