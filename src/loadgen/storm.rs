@@ -1,9 +1,11 @@
 //! A crowd that comes back at once, as after a network's hiccup, beside connections that work.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::loadgen::connection::{Conduct, State};
-use crate::loadgen::crowd::{Happening, Seat};
+use crate::loadgen::crowd::{Crowd, Happening, Seat};
 use crate::loadgen::delivery::Delivery;
 use crate::loadgen::gauge::{Gauge, Spent};
 use crate::loadgen::order::{Order, Span};
@@ -14,7 +16,7 @@ use crate::loadgen::template::Place;
 use crate::loadgen::watch::{Stage, Ticker};
 use crate::loadgen::{BenchError, Ended};
 
-/// How many are dialled between two looks at the others: the client must not be what the busy ones wait for.
+/// How many are dialled between two looks at what has come.
 const DIALS: usize = 32;
 /// How long one turn waits at most.
 const TURN: Duration = Duration::from_millis(5);
@@ -63,10 +65,10 @@ enum Client {
 }
 
 struct Storm<'o> {
-    delivery: Delivery<'o>,
+    order: &'o Order,
+    crowd: Crowd<'o>,
+    happenings: Vec<Happening>,
     clients: Vec<Client>,
-    /// The first client's connection.
-    first: usize,
     back: usize,
     failures: u64,
     first_failure: Option<Ended>,
@@ -81,44 +83,39 @@ pub(super) fn run(
     calm: Duration,
     ticker: &mut Ticker<'_>,
 ) -> Result<Report, BenchError> {
-    let (mut delivery, seats) = gather(order, clients, busy, ticker)?;
+    let seats = seats(order, busy + clients)?;
+    let (busy_seats, seats) = seats.split_at(busy);
+    let mut delivery = Delivery::new(order, busy)?;
+    for room in 0..busy {
+        delivery.rooms.add(room, Part::Reader);
+    }
+    delivery.seat(0, busy_seats, ticker)?;
+    let mut storm = Storm::gather(order, seats, busy, ticker)?;
     let (mut sender, _metronome) = delivery.begin(Span::Duration(ENDLESS));
-    work(&mut delivery, &mut sender, order.warmup, ticker)?;
+    Busy::new(&mut delivery, &mut sender).work(order.warmup, ticker)?;
     delivery.rooms.reset(delivery.crowd.now());
     let gauge = Gauge::begin(order.server)?;
-    work(&mut delivery, &mut sender, calm, ticker)?;
-    let mut storm = Storm {
-        delivery,
-        clients: vec![Client::Back; clients],
-        first: busy,
-        back: 0,
-        failures: 0,
-        first_failure: None,
-        cursor: 0,
-    };
-    storm.begin_phase();
-    let own = Gauge::begin(None)?;
-    let back_after = storm.rage(&mut sender, &seats[busy..], ticker)?;
-    let own = own.end()?;
-    storm.begin_phase();
-    work(&mut storm.delivery, &mut sender, calm, ticker)?;
-    let (mut over, _) = storm.delivery.begin(Span::Messages(0));
-    storm.delivery.drain(&mut over, Stage::Delivering, ticker)?;
+    let mut busy = Busy::new(&mut delivery, &mut sender);
+    busy.work(calm, ticker)?;
+    busy.begin_phase();
+    let (back_after, own) = busy.beside(|is_over| {
+        let own = Gauge::begin(None)?;
+        let back_after = storm.rage(seats, is_over, ticker)?;
+        Ok((back_after, own.end()?))
+    })?;
+    busy.begin_phase();
+    busy.work(calm, ticker)?;
+    let (mut over, _) = delivery.begin(Span::Messages(0));
+    delivery.drain(&mut over, Stage::Delivering, ticker)?;
     let spent = gauge.end()?;
-    storm.delivery.check_delivered()?;
-    storm.delivery.rooms.count_missing();
-    Ok(storm.report(back_after, &spent, &own))
+    delivery.check_delivered()?;
+    delivery.rooms.count_missing();
+    Ok(storm.report(&delivery, back_after, &spent, &own))
 }
 
-/// Connects the busy ones, then the crowd.
-fn gather<'o>(
-    order: &'o Order,
-    clients: usize,
-    busy: usize,
-    ticker: &mut Ticker<'_>,
-) -> Result<(Delivery<'o>, Vec<Seat<'o>>), BenchError> {
+/// Where everyone goes: the busy ones, then the crowd.
+fn seats(order: &Order, count: usize) -> Result<Vec<Seat<'_>>, BenchError> {
     let address = order.target.resolve()?;
-    let mut delivery = Delivery::new(order, busy)?;
     let seat = |number| Seat {
         target: &order.target,
         address,
@@ -128,57 +125,108 @@ fn gather<'o>(
         },
         conduct: Conduct::Reads,
     };
-    let seats: Vec<_> = (0..busy + clients).map(seat).collect();
-    for room in 0..busy {
-        delivery.rooms.add(room, Part::Reader);
-    }
-    delivery.seat(0, &seats, ticker)?;
-    Ok((delivery, seats))
+    Ok((0..count).map(seat).collect())
 }
 
-/// Lets the busy ones work for so long.
-fn work(
-    delivery: &mut Delivery<'_>,
-    sender: &mut Sender,
-    length: Duration,
-    ticker: &mut Ticker<'_>,
-) -> Result<(), BenchError> {
-    let begun = Instant::now();
-    while begun.elapsed() < length {
-        delivery.turn(sender, TURN)?;
-        delivery.let_go()?;
-        ticker.tick(Stage::Delivering, delivery.rooms.tally.deliveries);
-    }
-    Ok(())
+/// The busy ones while they work.
+struct Busy<'b, 'o> {
+    delivery: &'b mut Delivery<'o>,
+    sender: &'b mut Sender,
 }
 
-impl<'o> Storm<'o> {
+impl<'b, 'o> Busy<'b, 'o> {
+    const fn new(delivery: &'b mut Delivery<'o>, sender: &'b mut Sender) -> Self {
+        Self { delivery, sender }
+    }
+
     fn begin_phase(&mut self) {
         let now = self.delivery.crowd.now();
         self.delivery.rooms.begin_phase(now);
     }
 
+    fn turn(&mut self) -> Result<(), BenchError> {
+        self.delivery.turn(self.sender, TURN)?;
+        self.delivery.let_go()
+    }
+
+    /// Lets them work for so long.
+    fn work(&mut self, length: Duration, ticker: &mut Ticker<'_>) -> Result<(), BenchError> {
+        let begun = Instant::now();
+        while begun.elapsed() < length {
+            self.turn()?;
+            ticker.tick(Stage::Delivering, self.delivery.rooms.tally.deliveries);
+        }
+        Ok(())
+    }
+
+    /// Lets them work in a thread of their own until `storm` is over, so that it is not the client that they wait for. `storm` is
+    /// told where they have ended.
+    fn beside<T>(
+        &mut self,
+        storm: impl FnOnce(&dyn Fn() -> bool) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let busy = scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    self.turn()?;
+                }
+                Ok(())
+            });
+            let raged = storm(&|| busy.is_finished());
+            is_over.store(true, Ordering::Relaxed);
+            match busy.join() {
+                Ok(worked) => worked.and(raged),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
+impl<'o> Storm<'o> {
+    /// Connects the crowd, whose numbers follow those of the busy ones.
+    fn gather(
+        order: &'o Order,
+        seats: &[Seat<'o>],
+        busy: usize,
+        ticker: &mut Ticker<'_>,
+    ) -> Result<Self, BenchError> {
+        let mut crowd = Crowd::new(order)?;
+        let watch = |ready| ticker.tick(Stage::Connecting, (busy + ready) as u64);
+        crowd.gather(0, seats, order.patience, watch)?;
+        Ok(Self {
+            order,
+            crowd,
+            happenings: Vec::new(),
+            clients: vec![Client::Back; seats.len()],
+            back: 0,
+            failures: 0,
+            first_failure: None,
+            cursor: 0,
+        })
+    }
+
     /// Breaks the crowd's connections and has all of it come back; how long that took.
     fn rage(
         &mut self,
-        sender: &mut Sender,
         seats: &[Seat<'o>],
+        is_over: &dyn Fn() -> bool,
         ticker: &mut Ticker<'_>,
     ) -> Result<Duration, BenchError> {
         let begun = Instant::now();
-        for index in 0..self.clients.len() {
-            self.delivery.crowd.abandon(self.first + index);
-            self.clients[index] = Client::Away {
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            self.crowd.abandon(index);
+            *client = Client::Away {
                 from: begun,
                 failures: 0,
             };
         }
-        while begun.elapsed() < BACK_DEADLINE {
+        while begun.elapsed() < BACK_DEADLINE && !is_over() {
             let is_waiting = self.dial_some(seats);
             let wait = if is_waiting { Duration::ZERO } else { TURN };
-            self.delivery.turn(sender, wait)?;
-            for happening in std::mem::take(&mut self.delivery.happenings) {
-                self.take(happening)?;
+            self.crowd.turn(wait, &mut self.happenings, |_, _, _| {})?;
+            for happening in std::mem::take(&mut self.happenings) {
+                self.take(happening);
             }
             ticker.tick(Stage::Storming, self.back as u64);
             if self.back == self.clients.len() {
@@ -201,14 +249,13 @@ impl<'o> Storm<'o> {
                         since: now,
                         failures,
                     };
-                    if let Err(ended) = self.delivery.crowd.dial(self.first + index, &seats[index])
-                    {
+                    if let Err(ended) = self.crowd.dial(index, &seats[index]) {
                         self.fail(index, ended);
                     }
                     dialled += 1;
                 }
                 Client::Dialled { since, .. }
-                    if now.duration_since(since) > self.delivery.order.patience =>
+                    if now.duration_since(since) > self.order.patience =>
                 {
                     self.fail(index, Ended::Deadline);
                 }
@@ -221,23 +268,19 @@ impl<'o> Storm<'o> {
         false
     }
 
-    fn take(&mut self, happening: Happening) -> Result<(), BenchError> {
+    fn take(&mut self, happening: Happening) {
         match happening {
-            Happening::Ready(number) if number >= self.first => {
-                self.clients[number - self.first] = Client::Back;
+            Happening::Ready(index) => {
+                self.clients[index] = Client::Back;
                 self.back += 1;
             }
-            Happening::Ended(number, ended) if number >= self.first => {
-                let index = number - self.first;
+            Happening::Ended(index, ended) => {
                 if matches!(self.clients[index], Client::Back) {
                     self.back -= 1;
                 }
                 self.fail(index, ended);
             }
-            Happening::Ended(number, ended) => self.delivery.leave(number, ended)?,
-            Happening::Ready(_) => {}
         }
-        Ok(())
     }
 
     /// A client tries again after a while.
@@ -246,9 +289,9 @@ impl<'o> Storm<'o> {
             Client::Away { failures, .. } | Client::Dialled { failures, .. } => failures,
             Client::Back => 0,
         };
-        self.delivery.crowd.abandon(self.first + index);
+        self.crowd.abandon(index);
         let longest = RETRY.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
-        let share = self.delivery.crowd.masks.next() as f64 / u64::MAX as f64;
+        let share = self.crowd.masks.next() as f64 / u64::MAX as f64;
         let wait = longest / 2 + longest.mul_f64(share / 2.0);
         self.clients[index] = Client::Away {
             from: Instant::now() + wait,
@@ -259,16 +302,22 @@ impl<'o> Storm<'o> {
     }
 
     fn is_here(&self, index: usize) -> bool {
-        let connection = self.delivery.crowd.connection(self.first + index);
+        let connection = self.crowd.connection(index);
         connection.is_some_and(|connection| connection.state == State::Ready)
     }
 
     /// `own` is what the storm alone took: when the client is most likely to be the limit.
-    fn report(&self, back_after: Duration, spent: &Spent, own: &Spent) -> Report {
+    fn report(
+        &self,
+        delivery: &Delivery<'_>,
+        back_after: Duration,
+        spent: &Spent,
+        own: &Spent,
+    ) -> Report {
         let mut report = Report::new("storm");
         report.count("clients", self.clients.len() as u64);
-        report.count("busy", self.delivery.rooms.len() as u64);
-        for (names, latency) in BUSY.iter().zip(self.delivery.rooms.latencies()) {
+        report.count("busy", delivery.rooms.len() as u64);
+        for (names, latency) in BUSY.iter().zip(delivery.rooms.latencies()) {
             report.latency(names, latency.summary());
         }
         let back = (0..self.clients.len()).filter(|index| self.is_here(*index));
@@ -277,8 +326,8 @@ impl<'o> Storm<'o> {
         report.fault("missing", (self.clients.len() - back) as u64);
         report.count("failures", self.failures);
         report.fine("back_seconds", back_after.as_secs_f64());
-        self.delivery.report_tally(&mut report);
-        let deliveries = self.delivery.rooms.tally.deliveries;
+        delivery.report_tally(&mut report);
+        let deliveries = delivery.rooms.tally.deliveries;
         spent.report_server("cpu_us_per_delivery", deliveries, &mut report);
         own.report_client(&mut report);
         if let Some(ended) = &self.first_failure {
@@ -286,7 +335,7 @@ impl<'o> Storm<'o> {
                 "clients failed on their way back, the first so: {ended}"
             ));
         }
-        self.delivery.warn(&mut report);
+        delivery.warn(&mut report);
         report
     }
 }
