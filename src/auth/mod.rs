@@ -8,6 +8,7 @@ mod anonymous;
 mod api_key;
 mod error;
 mod jwt;
+mod keys;
 mod mint;
 mod request;
 mod session;
@@ -17,7 +18,8 @@ mod tests;
 pub use crate::rule::ConnectionFacts;
 pub use api_key::{authorize_api, may_use_room};
 pub use error::{AuthError, RefusalKind};
-pub use mint::{Mint, MintError, mint};
+pub use keys::{PrivateKey, PrivateKeyError};
+pub use mint::{Mint, MintError, mint, mint_with};
 pub use request::{Request, SUBPROTOCOL};
 
 use std::fmt;
@@ -27,6 +29,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::auth::jwt::Verifier;
+use crate::auth::keys::Keychain;
 use crate::auth::session::SessionFile;
 use crate::plan::{AuthMethod, AuthMode, Credential, Place};
 use crate::vocab::{Clock, Identity, Monotonic};
@@ -48,7 +51,7 @@ struct Ready {
 
 enum State {
     Nothing,
-    Key(Verifier),
+    Token(Verifier),
     Sessions(SessionFile),
 }
 
@@ -76,7 +79,9 @@ impl Authenticator {
             mode: mode.clone(),
             state: match &mode.method {
                 AuthMethod::Anonymous { .. } => State::Nothing,
-                AuthMethod::Jwt(jwt) => State::Key(Verifier::new(jwt)),
+                AuthMethod::Jwt(jwt) => {
+                    State::Token(Verifier::new(Keychain::new(&jwt.keys).into()))
+                }
                 AuthMethod::Session(_) => State::Sessions(SessionFile::default()),
             },
         };
@@ -92,9 +97,9 @@ impl Authenticator {
 
     /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always
     /// is, and one that waits for the first message is reached where none before it found anything.
-    pub fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Outcome {
+    pub async fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Outcome {
         for mode in modes {
-            match self.try_mode(mode, request) {
+            match self.try_mode(mode, request).await {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return outcome,
                 Err(error) => return Outcome::Refused(error),
@@ -109,9 +114,15 @@ impl Authenticator {
     ///
     /// # Errors
     /// The token is not good, or the mode takes none.
-    pub fn identify_token(&self, mode: &AuthMode, token: &str) -> Result<Identity, AuthError> {
+    pub async fn identify_token(
+        &self,
+        mode: &AuthMode,
+        token: &str,
+    ) -> Result<Identity, AuthError> {
         match (&mode.method, &self.ready(mode).state) {
-            (AuthMethod::Jwt(jwt), State::Key(key)) => key.verify(jwt, token, self.clock.now()),
+            (AuthMethod::Jwt(jwt), State::Token(tokens)) => {
+                tokens.verify(jwt, token, &*self.clock).await
+            }
             _ => Err(AuthError::NoTokens),
         }
     }
@@ -124,6 +135,28 @@ impl Authenticator {
             {
                 file.refresh(&session.file, self.clock.monotonic());
             }
+        }
+    }
+
+    /// Looks at the files of keys and reads those that changed; does nothing within a second of the last look. Blocks.
+    pub fn refresh_key_files(&self) {
+        for ready in &self.modes {
+            if let State::Token(tokens) = &ready.state {
+                tokens.keys().refresh_file(self.clock.monotonic());
+            }
+        }
+    }
+
+    /// Keeps the keys fresh that are in files, as long as it runs; ends at once where no mode has any.
+    pub async fn watch_key_files(self: Arc<Self>) {
+        let watched = |ready: &Ready| matches!(&ready.state, State::Token(tokens) if tokens.keys().is_watched());
+        while self.modes.iter().any(watched) {
+            let this = self.clone();
+            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_key_files()).await
+            {
+                tracing::error!(%fault, "reading keys failed");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -140,7 +173,7 @@ impl Authenticator {
     }
 
     /// What `mode` makes of the request; nothing where its credential is not there.
-    fn try_mode(
+    async fn try_mode(
         &self,
         mode: &Arc<AuthMode>,
         request: &Request<'_>,
@@ -164,7 +197,7 @@ impl Authenticator {
                     }));
                 }
                 Credential::Request(places) => match request.credential(places)? {
-                    Some(token) => self.identify_token(mode, token)?,
+                    Some(token) => self.identify_token(mode, token).await?,
                     None => return Ok(None),
                 },
             },

@@ -6,17 +6,21 @@
 
 mod auth;
 mod endpoint;
+pub mod key;
 mod limit;
 mod lower;
 mod message;
 mod room;
 mod server;
 
-pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+pub use auth::{
+    AuthMethod, AuthMode, Credential, Jwt, KeySource, Lifetime, Place, Session, TokenKeys,
+};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
+pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};

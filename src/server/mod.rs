@@ -149,6 +149,7 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
+        upkeep.spawn(authenticator.clone().watch_key_files());
         upkeep.spawn(authenticator.watch_sessions());
         health.ready();
         tell(&plan, &addresses);

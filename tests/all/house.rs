@@ -104,7 +104,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport"]),
     ("hyper_util", &["transport"]),
@@ -114,6 +114,8 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("jsonwebtoken", &["auth"]),
+    ("pem", &["plan", "auth"]),
+    ("simple_asn1", &["plan"]),
     ("cel", &["rule"]),
     ("jsonschema", &["schema"]),
     ("referencing", &["schema"]),
