@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::auth::AuthError;
 use crate::auth::jwt::identity;
 use crate::auth::keys::{Keychain, PrivateKey, TokenType};
-use crate::plan::key::{JwtAlgorithm, KeyKind};
+use crate::plan::key::{JwtAlgorithm, Key, KeyKind};
 use crate::plan::{AuthMethod, AuthMode, Jwt, KeySource, TokenKeys};
 use crate::vocab::Timestamp;
 
@@ -72,7 +72,10 @@ fn detail(error: &AuthError) -> String {
 /// The mode takes no tokens, has no secret, or would refuse this token.
 pub fn mint(mode: &AuthMode, mint: &Mint<'_>, now: Timestamp) -> Result<String, MintError> {
     let jwt = jwt_of(mode)?;
-    let (KeySource::Fixed(keys) | KeySource::File { keys, .. }) = &jwt.keys.source;
+    let keys: &[Key] = match &jwt.keys.source {
+        KeySource::Fixed(keys) | KeySource::File { keys, .. } => keys,
+        KeySource::Issuer(_) => &[],
+    };
     let does = |key: &PrivateKey| doable(&jwt.keys, key).is_some();
     let key = keys.iter().filter_map(PrivateKey::of_secret).find(does);
     let key = key.ok_or_else(|| MintError::NoPrivateKey((*mode.name).into()))?;

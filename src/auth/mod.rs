@@ -1,8 +1,9 @@
 //! From a credential to an identity: tokens, sessions, anonymous users; and the keys of the HTTP API.
 //!
-//! An [`Authenticator`] is made from the Plan's auth modes. It does not know HTTP: `transport` shows it a [`Request`]. It never
-//! calls the network, and no error or log line of it holds a credential. Files of sessions are read by
-//! [`Authenticator::watch_sessions`], away from handshakes.
+//! An [`Authenticator`] is made from the Plan's auth modes. It does not know HTTP: `transport` shows it a [`Request`]. No error or
+//! log line of it holds a credential. Files of sessions and keys are read by [`Authenticator::watch_sessions`] and
+//! [`Authenticator::watch_key_files`], the keys of issuers fetched by [`Authenticator::fetch_keys`], away from handshakes: these wait
+//! only for keys that are not there yet.
 
 mod anonymous;
 mod api_key;
@@ -27,12 +28,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::task::JoinSet;
 
 use crate::auth::jwt::Verifier;
-use crate::auth::keys::Keychain;
+use crate::auth::keys::{Fetching, Keychain};
 use crate::auth::session::SessionFile;
 use crate::plan::{AuthMethod, AuthMode, Credential, Place};
+use crate::telemetry::Metrics;
 use crate::vocab::{Clock, Identity, Monotonic};
+use crate::webhook::Client;
 
 /// Turns credentials into identities, for all auth modes of a Plan.
 pub struct Authenticator {
@@ -170,6 +174,51 @@ impl Authenticator {
                 tracing::error!(%fault, "reading sessions failed");
             }
         }
+    }
+
+    /// Fetches the keys of issuers with `client` as long as it runs; ends at once where no mode has any. `metrics` gives each
+    /// such mode its numbers.
+    pub async fn fetch_keys(self: Arc<Self>, client: Arc<Client>, metrics: Arc<Metrics>) {
+        let mut issuers = JoinSet::new();
+        for (ready, keys) in self.fetched() {
+            let name = &ready.mode.name;
+            let fetching = Fetching {
+                owner: format!("auth.{name}"),
+                client: client.clone(),
+                metrics: metrics.keys_of(name),
+                clock: self.clock.clone(),
+                random: self.random,
+            };
+            let keys = keys.clone();
+            issuers.spawn(async move { keys.fetch(&fetching).await });
+        }
+        while issuers.join_next().await.is_some() {}
+    }
+
+    /// Waits until the keys of all issuers have come for the first time; at once where no mode has any.
+    pub async fn first_keys(&self) {
+        for (_, keys) in self.fetched() {
+            keys.arrive().await;
+        }
+    }
+
+    /// Whether any keys are fetched, so that [`first_keys`](Self::first_keys) may have to wait.
+    pub fn awaits_keys(&self) -> bool {
+        self.fetched().next().is_some()
+    }
+
+    /// Has the fetching of keys look at the clock, for clocks that are moved.
+    pub fn look_at_clock(&self) {
+        for (_, keys) in self.fetched() {
+            keys.wake();
+        }
+    }
+
+    fn fetched(&self) -> impl Iterator<Item = (&Ready, &Arc<Keychain>)> {
+        self.modes.iter().filter_map(|ready| match &ready.state {
+            State::Token(tokens) if tokens.keys().is_fetched() => Some((ready, tokens.keys())),
+            _ => None,
+        })
     }
 
     /// What `mode` makes of the request; nothing where its credential is not there.

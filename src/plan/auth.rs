@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plan::HttpUrl;
 use crate::plan::key::{JwtAlgorithm, Key};
 use crate::rule::Template;
 use crate::schema::Schema;
@@ -79,6 +80,19 @@ pub enum KeySource {
         /// What it held when the file was checked.
         keys: Vec<Key>,
     },
+    /// Where their issuer publishes them.
+    Issuer(IssuerKeys),
+}
+
+/// Keys that an issuer publishes, as `jwks_url` and `issuer_discovery` name them.
+#[derive(Clone, Debug)]
+pub struct IssuerKeys {
+    /// Where its set is; or its OpenID configuration, which names that, where `issuer` is known. https, or this machine.
+    pub url: HttpUrl,
+    /// What the `issuer` of its OpenID configuration has to be.
+    pub issuer: Option<Box<str>>,
+    /// How long a handshake waits for a fetch that is under way.
+    pub wait: Duration,
 }
 
 /// Whether a token has to carry `exp`.

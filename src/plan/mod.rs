@@ -5,6 +5,7 @@
 //! from 0, for tables beside the Plan (metrics, rate-limit state).
 
 mod auth;
+mod call;
 mod endpoint;
 pub mod key;
 mod limit;
@@ -14,8 +15,10 @@ mod room;
 mod server;
 
 pub use auth::{
-    AuthMethod, AuthMode, Credential, Jwt, KeySource, Lifetime, Place, Session, TokenKeys,
+    AuthMethod, AuthMode, Credential, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    TokenKeys,
 };
+pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,

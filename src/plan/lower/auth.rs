@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, CredentialPlace, SessionLookup, Spanned, Text};
+use crate::config::{self, CredentialPlace, JwtKey, SessionLookup, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
@@ -117,10 +117,15 @@ impl Lowering<'_> {
         let leeway = self.leeway(written.leeway);
         let audiences = self.audiences(written.audience.as_ref());
         let lifetime = self.lifetime(written.require_exp);
+        // Who the keys are asked of is who the tokens are from.
+        let issuer = match (&written.issuer, &written.key) {
+            (None, Some(JwtKey::IssuerDiscovery(issuer))) => Some(issuer),
+            (issuer, _) => issuer.as_ref(),
+        };
         Some(Jwt {
             keys: keys?,
             credential: self.credential(written.credential.as_ref()),
-            issuer: written.issuer.as_ref().map(|text| text.as_str().into()),
+            issuer: issuer.map(|text| text.as_str().into()),
             audiences,
             leeway,
             lifetime,

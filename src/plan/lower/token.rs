@@ -1,15 +1,17 @@
 //! What tokens have to be signed with: `algorithms` and their keys, in `auth.NAME.jwt` and wherever else tokens are taken.
 
-use crate::config::{self, JwtKey, KeyFile, Spanned};
+use crate::config::{JwtKey, KeyFile, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, Span};
 use crate::plan::key::{self, JwtAlgorithm, Key, KeyError, KeyKind, KeySet, Origin, PemError};
+use crate::plan::lower::server::{HANDSHAKE_TIMEOUT, value};
 use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{KeySource, TokenKeys};
+use crate::plan::{HttpUrl, IssuerKeys, KeySource, TokenKeys};
 use crate::vocab::Secret;
 
 type Algorithms = [Spanned<JwtAlgorithm>];
 
+const PUBLIC: [KeyKind; 4] = [KeyKind::Rsa, KeyKind::P256, KeyKind::P384, KeyKind::Ed25519];
 const PEM_HELP: &str = "export the public key as PEM, for example with `openssl pkey -in private.pem -pubout`; \
     an SSH key with `ssh-keygen -e -m PKCS8 -f key.pub`";
 
@@ -26,7 +28,10 @@ impl Lowering<'_> {
             JwtKey::Secret(secret) => self.secret(secret, algorithms),
             JwtKey::PublicKey(file) => self.public_keys(file, algorithms),
             JwtKey::JwksFile(file) => self.key_set(file, algorithms),
-            JwtKey::JwksUrl(_) | JwtKey::IssuerDiscovery(_) => None,
+            JwtKey::JwksUrl(url) => self.issuer(url, None, algorithms),
+            JwtKey::IssuerDiscovery(issuer) => {
+                self.issuer(issuer, Some(issuer.as_str()), algorithms)
+            }
         };
         Some(TokenKeys {
             algorithms: algorithms.iter().map(|written| written.value).collect(),
@@ -182,6 +187,48 @@ impl Lowering<'_> {
         })
     }
 
+    /// The set at `written`, or that of the issuer which has this name.
+    fn issuer(
+        &mut self,
+        written: &Text,
+        issuer: Option<&str>,
+        algorithms: &Algorithms,
+    ) -> Option<KeySource> {
+        let help = "an issuer publishes public keys; a secret goes under `secret` or `secret_file`";
+        self.only(&PUBLIC, algorithms, "what everybody may fetch", help);
+        let url = match issuer {
+            Some(issuer) => {
+                let folder = issuer.strip_suffix('/').unwrap_or(issuer);
+                format!("{folder}/.well-known/openid-configuration")
+            }
+            None => written.as_str().to_owned(),
+        };
+        let (message, help) = match HttpUrl::parse(&url) {
+            Ok(url) if url.is_exposed() => (
+                "keys that come over plain `http` may be anybody's".to_owned(),
+                "write `https://`; plain `http` is for this machine alone",
+            ),
+            Ok(_) if issuer.is_some_and(|issuer| issuer.contains(['?', '@'])) => (
+                "an issuer is a URL without query and credentials".to_owned(),
+                "write what stands in `iss`, like `https://id.example.com`",
+            ),
+            Ok(url) => {
+                let limits = &self.config.server.limits;
+                return Some(KeySource::Issuer(IssuerKeys {
+                    url,
+                    issuer: issuer.map(Into::into),
+                    wait: value(limits.handshake, HANDSHAKE_TIMEOUT),
+                }));
+            }
+            Err(error) => (
+                format!("keys cannot be fetched from this URL: {error}"),
+                "write it like `https://id.example.com`",
+            ),
+        };
+        self.find(finding(&codes::BAD_ISSUER, written.span(), message, help));
+        None
+    }
+
     /// Finds algorithms that need another kind of key than `kinds`, which `held` has.
     fn only(&mut self, kinds: &[KeyKind], algorithms: &Algorithms, held: &str, help: &str) {
         for algorithm in algorithms {
@@ -225,7 +272,7 @@ fn in_words(kinds: &[KeyKind]) -> String {
 
 /// The algorithms that keys of `kinds` can do.
 fn doable(kinds: &[KeyKind]) -> String {
-    let names: Vec<String> = config::JwtAlgorithm::ALL
+    let names: Vec<String> = JwtAlgorithm::ALL
         .into_iter()
         .filter(|algorithm| kinds.contains(&algorithm.key_kind()))
         .map(|algorithm| format!("`{}`", algorithm.as_str()))

@@ -60,6 +60,22 @@ Those over 8192 bits are refused too: each token would cost too much. Have the i
 whose keys are short.",
 };
 
+/// A URL that keys cannot be fetched from.
+pub static BAD_ISSUER: Code = Code {
+    slug: "plan/bad-issuer",
+    severity: Severity::Error,
+    summary: "keys cannot be fetched from a `jwks_url` or `issuer_discovery`",
+    explanation: "\
+Whoever can put a key into the set that the server fetches can sign tokens for any user. So the set comes over https, whose
+certificate says who answers; plain http is taken from this machine alone (`localhost`, `127.0.0.1`, `[::1]`), for development.
+
+    jwks_url: https://id.example.com/.well-known/jwks.json
+    issuer_discovery: https://id.example.com/realms/main
+
+`issuer_discovery` is exactly what stands in the tokens' `iss`, the last slash included, without query and credentials:
+`/.well-known/openid-configuration` is put behind it.",
+};
+
 /// Clocks that differ by more than clocks do.
 pub static LONG_LEEWAY: Code = Code {
     slug: "plan/long-leeway",
