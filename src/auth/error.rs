@@ -36,6 +36,12 @@ pub enum AuthError {
     /// Another key signed it, or its content was changed.
     #[error("the token's signature does not match")]
     Signature,
+    /// It names a key that is not here, or none that is here can do its algorithm.
+    #[error("the token is signed with a key that is not known here")]
+    KeyUnknown,
+    /// The keys have not come yet.
+    #[error("the keys that tokens are verified with are not here yet")]
+    KeysUnavailable,
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
@@ -101,7 +107,7 @@ impl AuthError {
     /// Whose doing it is.
     pub const fn kind(&self) -> RefusalKind {
         match self {
-            Self::SessionsUnavailable => RefusalKind::Unavailable,
+            Self::SessionsUnavailable | Self::KeysUnavailable => RefusalKind::Unavailable,
             _ => RefusalKind::Unauthenticated,
         }
     }

@@ -1,11 +1,11 @@
 //! `trunkline token`: a token for development, signed as the file says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::auth::{Mint, MintError, mint};
+use crate::auth::{Mint, MintError, PrivateKey, mint, mint_with};
 use crate::cli::load::{Report, load};
 use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::diag::nearest;
@@ -16,9 +16,10 @@ const EXAMPLES: &str = "\
 Examples:
   trunkline token --auth member --user-id 7 --username Ann
   trunkline token --auth member --user-id 7 --claim 'roles=[\"mod\"]' --claim plan=gold --expires 7d
-  trunkline token staging.yaml --auth member --user-id 7";
+  trunkline token staging.yaml --auth member --user-id 7
+  trunkline token --auth issued --user-id 7 --key private.pem";
 
-/// Print a token for development, signed with the key of a `jwt` auth mode
+/// Print a token for development, signed with the secret of a `jwt` auth mode or with the private key of its issuer
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -37,6 +38,9 @@ pub(super) struct Arguments {
     /// A further claim, repeatable; a value that is JSON is taken as such, anything else as text
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
+    /// The private key that signs, for modes that verify with public keys: PEM
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// How long it is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     expires: Duration,
@@ -51,7 +55,19 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         print::error(&unknown_mode(&arguments, &plan));
         return Exit::CouldNotRun;
     };
-    match mint(mode, &wanted(&arguments), SystemClock::new().now()) {
+    let key = match arguments.key.as_deref().map(private_key).transpose() {
+        Ok(key) => key,
+        Err(message) => {
+            print::error(&message);
+            return Exit::CouldNotRun;
+        }
+    };
+    let (wanted, now) = (wanted(&arguments), SystemClock::new().now());
+    let minted = match &key {
+        Some(key) => mint_with(mode, &wanted, key, now),
+        None => mint(mode, &wanted, now),
+    };
+    match minted {
         Ok(token) => {
             print::out(&token);
             Exit::Fine
@@ -74,6 +90,13 @@ fn wanted(arguments: &Arguments) -> Mint<'_> {
         claims,
         expires: arguments.expires,
     }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKey, String> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the key `{file}` cannot be read: {error}"))?;
+    PrivateKey::from_pem(&text).map_err(|error| format!("the key `{file}` cannot sign: {error}"))
 }
 
 fn unknown_mode(arguments: &Arguments, plan: &Plan) -> String {

@@ -92,7 +92,8 @@ impl Handler for EndpointHandler {
             }
         };
         let agreement = self.agreement(request);
-        let verdict = self.judge(request, path, ip, agreement.deflation, ticket);
+        let deflation = agreement.deflation;
+        let verdict = self.judge(request, path, ip, deflation, ticket).await;
         self.answer(verdict, upgrade, agreement, response);
     }
 }
@@ -122,7 +123,7 @@ impl EndpointHandler {
         }
     }
 
-    fn judge(
+    async fn judge(
         &self,
         request: &Request,
         path: Parameters,
@@ -130,13 +131,14 @@ impl EndpointHandler {
         deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        match self.try_judge(request, path, ip, deflation, ticket.clone()) {
+        let judged = self.try_judge(request, path, ip, deflation, ticket.clone());
+        match judged.await {
             Ok(verdict) => verdict,
             Err(refusal) => Verdict::Refused(refusal, ticket),
         }
     }
 
-    fn try_judge(
+    async fn try_judge(
         &self,
         request: &Request,
         path: Parameters,
@@ -184,7 +186,8 @@ impl EndpointHandler {
         let outcome = self
             .served
             .authenticator
-            .identify(&endpoint.auth, &handshake);
+            .identify(&endpoint.auth, &handshake)
+            .await;
         let pending = Pending {
             request: RequestFacts {
                 query: arrival::harmless(&query, endpoint),
@@ -323,7 +326,10 @@ async fn await_first_message(
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
-        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&awaited.mode, &token),
+        Ok(ClientFrame::Token(token)) => {
+            let authenticator = &served.authenticator;
+            authenticator.identify_token(&awaited.mode, &token).await
+        }
         _ => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";

@@ -19,6 +19,7 @@ mod rule;
 mod schema;
 mod server;
 mod shape;
+mod token;
 
 use std::path::Path;
 use std::sync::Arc;

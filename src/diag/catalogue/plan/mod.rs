@@ -1,6 +1,7 @@
 //! Codes of what the file means: names, limits, what contradicts itself.
 
 mod name;
+mod token;
 mod value;
 
 use super::Code;
@@ -10,6 +11,10 @@ pub use name::{
     REPEATED, UNKNOWN_AUTH_MODE, UNKNOWN_MESSAGE, UNKNOWN_PARAMETER, UNKNOWN_RATE_LIMIT,
     UNKNOWN_RENDER, UNKNOWN_ROOM, UNKNOWN_WEBHOOK, UNREACHABLE_AUTH, UNREACHABLE_MESSAGE,
     UNREACHABLE_ROOM, UNUSED,
+};
+pub use token::{
+    BAD_ISSUER, BAD_KEYS, LONG_LEEWAY, PRIVATE_KEY, TOKENS_WITHOUT_EXPIRY, WEAK_KEY,
+    WRONG_ALGORITHM,
 };
 pub use value::{
     BAD_ADDRESS, BAD_EXAMPLE, BAD_NETWORK, BAD_ORIGIN, CONTRADICTION, COOKIE_FOR_ALL, MISSING_FILE,
@@ -44,6 +49,13 @@ pub static ALL: &[&Code] = &[
     &ZERO_LIMIT,
     &QUEUE_TOO_SMALL,
     &WEAK_SECRET,
+    &WRONG_ALGORITHM,
+    &BAD_KEYS,
+    &PRIVATE_KEY,
+    &WEAK_KEY,
+    &BAD_ISSUER,
+    &LONG_LEEWAY,
+    &TOKENS_WITHOUT_EXPIRY,
     &SHORT_API_KEY,
     &SAME_API_KEY,
     &BAD_ADDRESS,

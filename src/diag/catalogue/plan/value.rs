@@ -99,12 +99,12 @@ close every reader's connection. Make the queue at least as large as the message
 pub static WEAK_SECRET: Code = Code {
     slug: "plan/weak-secret",
     severity: Severity::Error,
-    summary: "a token secret has fewer than 32 bytes",
+    summary: "a token secret has too few bytes",
     explanation: "\
 Whoever guesses the secret of `HS256` can sign tokens for any user. A captured token is enough to try candidates at billions a
-second, so the secret needs 32 random bytes at least (RFC 7518, section 3.2):
+second, so the secret needs as many random bytes as the hash has (RFC 7518, section 3.2): 32, with `HS384` 48 and with `HS512` 64.
 
-    openssl rand -base64 32
+    openssl rand -base64 64
 
 Put it into the environment (`secret: \"${JWT_SECRET}\"`) or a file (`secret_file: jwt.key`), not into channels.yaml.",
 };
