@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::memory::HallState;
+use crate::decision::{self, Judge, Target};
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
@@ -14,42 +15,12 @@ use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
 use crate::room::{Arrival, Departure, Grace, Replay, Room};
-use crate::rule::{Facts, RoomFacts, Rule};
-use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
+use crate::rule::{Facts, Rule};
+use crate::vocab::{MessageName, Position, RoomName, User, UserId};
 
-/// A room's name and what it is an instance of.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) name: RoomName,
-    pub(super) kind: Arc<RoomKind>,
-    pub(super) parameters: Parameters,
-}
-
-impl Engine {
-    /// The room called `name`, if a declared pattern has it.
-    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
-        let shown: String = name.chars().take(128).collect();
-        let name = RoomName::parse(name).map_err(|error| {
-            Reject::new(
-                RejectCode::BadRoom,
-                format!("`{shown}` is not a room's name: {error}"),
-            )
-        })?;
-        match self.plan.room_kind(&name) {
-            Some((kind, parameters)) => Ok(Target {
-                kind: kind.clone(),
-                parameters,
-                name,
-            }),
-            None => Err(Reject::new(
-                RejectCode::BadRoom,
-                format!("there is no room `{shown}`"),
-            )),
-        }
-    }
-
-    /// What a rule says; one that fails to evaluate denies, and the log names it.
-    pub(super) fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+/// Rules are asked here: what they say is counted, and logged where they fail.
+impl Judge for Engine {
+    fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
         match rule.allows(facts) {
             Ok(true) => true,
             Ok(false) => {
@@ -63,6 +34,13 @@ impl Engine {
             }
         }
     }
+}
+
+impl Engine {
+    /// The room called `name`, if a declared pattern has it.
+    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
+        decision::target(&self.plan, name)
+    }
 
     /// Whether the room's own rule lets somebody in.
     pub(super) fn may_join(&self, target: &Target, facts: &Facts<'_>) -> Result<(), Reject> {
@@ -70,20 +48,7 @@ impl Engine {
             .rooms
             .find(target.name.as_str())
             .map_or(0, |hall| hall.lock().room.members.users_count());
-        let facts = Facts {
-            params: Some(&target.parameters),
-            room: Some(RoomFacts {
-                name: target.name.as_str(),
-                users_count,
-            }),
-            ..*facts
-        };
-        if self.allows(&target.kind.may_join, &facts) {
-            return Ok(());
-        }
-        let message = format!("you may not join `{}`", target.name);
-        Err(Reject::new(RejectCode::Forbidden, message)
-            .cause(format!("may_join: {}", target.kind.may_join.text())))
+        decision::may_join(self, target, users_count, facts)
     }
 
     /// Whether the room has a place for `user`.
@@ -114,27 +79,10 @@ impl Engine {
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
                 .map_err(Refused::TooFast)?;
-            let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
-            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
-                let message = format!(
-                    "a connection may be in {} rooms here",
-                    endpoint.limits.rooms_per_connection
-                );
-                return Err(Reject::new(RejectCode::TooManyRooms, message).into());
-            }
+            decision::room_left(endpoint, inner.seats.iter().map(|hall| &hall.name), name)?;
         }
         let target = self.target(name)?;
-        if !endpoint
-            .rooms
-            .iter()
-            .any(|kind| kind.index == target.kind.index)
-        {
-            return Err(Reject::new(
-                RejectCode::Forbidden,
-                "rooms of this kind are not joined here",
-            )
-            .into());
-        }
+        decision::is_joined_here(endpoint, &target)?;
         self.may_join(
             &target,
             &connection.facts(self.clock.now(), self.clock.monotonic()),
@@ -349,11 +297,10 @@ impl Engine {
 }
 
 fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
-    if room.has(&user.id) || room.members.users_count() < kind.users_max {
+    if room.has(&user.id) {
         return Ok(());
     }
-    let message = format!("`{name}` has as many users as it may");
-    Err(Reject::new(RejectCode::RoomFull, message))
+    decision::has_place(kind, name, room.members.users_count())
 }
 
 /// What a newcomer gets before anything else: the answer, what was said before, and who is here.
@@ -386,8 +333,5 @@ pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<
 pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
     let inner = connection.inner.lock();
     let found = inner.seats.iter().find(|hall| hall.name.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        let shown: String = name.chars().take(128).collect();
-        Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
-    })
+    found.cloned().ok_or_else(|| decision::not_joined(name))
 }

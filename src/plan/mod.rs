@@ -7,6 +7,7 @@
 mod auth;
 mod endpoint;
 mod limit;
+mod line;
 mod lower;
 mod message;
 mod room;
@@ -18,6 +19,7 @@ pub use endpoint::{
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use limit::{OnExceed, RateKey, RateLimit};
+pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
@@ -44,6 +46,8 @@ pub struct Plan {
     pub rooms: Vec<Arc<RoomKind>>,
     /// Endpoints, those with more literal segments first.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Where in the file the keys stand that decide who may do what.
+    pub lines: Lines,
 }
 
 impl Plan {
