@@ -87,6 +87,7 @@ impl Engine {
             endpoint, identity, ..
         } = &arrival;
         let user = &identity.user;
+        self.check_blocks(user)?;
         let subject = Subject {
             user: Some(&user.id),
             ..Subject::default()
@@ -209,6 +210,11 @@ impl Engine {
             reserved,
         };
         let connection = &attached.connection;
+        if let Some(farewell) = self.blocked_meanwhile(connection) {
+            connection.open_with(answer, None);
+            self.send_off(connection, &farewell);
+            return attached;
+        }
         let mut joined = Vec::new();
         for Automatic {
             target,
@@ -250,7 +256,7 @@ impl Engine {
                 self.timers.cancel(timer);
             }
             inner.receipts = None;
-            std::mem::take(&mut inner.seats)
+            inner.seats.clone()
         };
         for hall in seats {
             self.vacate(connection, &hall);
