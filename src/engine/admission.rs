@@ -87,6 +87,7 @@ impl Engine {
             endpoint, identity, ..
         } = &arrival;
         let user = &identity.user;
+        self.check_blocks(user)?;
         let subject = Subject {
             user: Some(&user.id),
             ..Subject::default()
@@ -207,6 +208,11 @@ impl Engine {
             reserved,
         };
         let connection = &attached.connection;
+        if let Some(farewell) = self.blocked_meanwhile(connection) {
+            connection.open_with(answer, None);
+            self.send_off(connection, &farewell);
+            return attached;
+        }
         let mut joined = Vec::new();
         for Automatic {
             target,
@@ -248,7 +254,7 @@ impl Engine {
                 self.timers.cancel(timer);
             }
             inner.receipts = None;
-            std::mem::take(&mut inner.seats)
+            inner.seats.clone()
         };
         for hall in seats {
             self.vacate(connection, &hall);

@@ -14,7 +14,7 @@ use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Departure, Grace, Replay, Room};
+use crate::room::{Arrival, Departure, Grace, Member, Members, Replay, Room};
 use crate::rule::{Facts, Rule};
 use crate::vocab::{MessageName, Position, RoomName, User, UserId};
 
@@ -106,12 +106,6 @@ impl Engine {
             .as_ref()
             .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite)
             && self.owns_inbox(connection, &target.kind, &target.parameters);
-        let already = connection
-            .inner
-            .lock()
-            .seats
-            .iter()
-            .any(|hall| hall.name == target.name);
         let (standing, flush) = self.rooms.with(
             &target.name,
             &target.kind,
@@ -123,7 +117,9 @@ impl Engine {
                         format!("`{}` has more to deliver than it can: try again", hall.name);
                     return Err(Reject::new(RejectCode::Unavailable, message));
                 }
-                if already {
+                // Seats are taken and given up under the room's lock, whoever does it.
+                let is_here = |seat: &Arc<Hall>| Arc::ptr_eq(seat, hall);
+                if connection.inner.lock().seats.iter().any(is_here) {
                     return self.join_again(connection, hall, state, since, answer);
                 }
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
@@ -212,17 +208,15 @@ impl Engine {
         id: Option<&str>,
     ) -> Result<(), Reject> {
         let hall = seat(connection, name)?;
-        connection
-            .inner
-            .lock()
-            .seats
-            .retain(|seat| !Arc::ptr_eq(seat, &hall));
         let answer = Object::new("left", 64)
             .optional("id", id)
             .field("room", hall.name.as_str())
             .finish();
-        self.depart(connection, &hall, Grace::None, Some(answer));
-        Ok(())
+        if self.depart(connection, &hall, Grace::None, Some(answer)) {
+            return Ok(());
+        }
+        // The application has just taken it out.
+        Err(decision::not_joined(name))
     }
 
     /// The connection broke, or was closed.
@@ -235,15 +229,19 @@ impl Engine {
         self.depart(connection, hall, grace, None);
     }
 
-    fn depart(
+    /// Gives up a seat; says whether there was one.
+    pub(super) fn depart(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         hall: &Arc<Hall>,
         grace: Grace,
         answer: Option<Frame>,
-    ) {
+    ) -> bool {
         let flush = {
             let mut state = hall.lock();
+            if !connection.give_up(hall) {
+                return false;
+            }
             if let Some(answer) = answer {
                 state.queue.answer(connection.serial, answer);
             }
@@ -268,6 +266,7 @@ impl Engine {
         if let Some(hall) = flush {
             flush::spawn_flush(self, &hall);
         }
+        true
     }
 
     fn announce_departure(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>, user: &User) {
@@ -279,9 +278,22 @@ impl Engine {
 
     /// The grace of an absence is over.
     pub(super) fn expire_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId, absence: u32) {
+        self.end_absence_if(hall, |members| members.expire(user, absence));
+    }
+
+    /// Nobody waits for an absent user any longer.
+    pub(super) fn end_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId) {
+        self.end_absence_if(hall, |members| members.remove_absent(user));
+    }
+
+    fn end_absence_if(
+        self: &Arc<Self>,
+        hall: &Arc<Hall>,
+        end: impl FnOnce(&mut Members) -> Option<Member>,
+    ) {
         let flush = {
             let mut state = hall.lock();
-            let Some(member) = state.room.members.expire(user, absence) else {
+            let Some(member) = end(&mut state.room.members) else {
                 return;
             };
             self.announce_departure(hall, &mut state, &member.user);
