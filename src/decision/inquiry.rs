@@ -73,24 +73,38 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// The limits of connecting that count users, or those that do not.
-    pub fn connect_limits(
-        &mut self,
-        endpoint: &Endpoint,
-        asker: Asker<'_>,
-        counted: impl Fn(RateKey) -> bool,
-    ) -> Option<()> {
-        let limits = endpoint
-            .connect_limits
-            .iter()
-            .filter(|limit| counted(limit.per));
+    /// Whether a connection from `ip` may ask for anything at `endpoint`, whoever it is.
+    pub fn arriving(&mut self, endpoint: &Endpoint, ip: IpAddr) -> Option<()> {
+        let block = self.around.block_at(ip);
+        self.blocked(ip.to_string(), block)?;
+        let asker = Asker {
+            ip: Some(ip),
+            endpoint: Some(endpoint),
+            ..Asker::default()
+        };
+        let limits = endpoint.connect_limits.iter();
+        let limits = limits.filter(|limit| limit.per != RateKey::User);
         self.limits("connect_limit", limits, asker, Telling::Status)
+    }
+
+    fn blocked(&mut self, subject: String, block: Option<String>) -> Option<()> {
+        let Some(reason) = block else {
+            return Some(());
+        };
+        let step = Step::new("block", subject).refused_with(403);
+        let detail = format!("the application keeps it out: {reason}");
+        self.trail.take(step.detail(detail), &[])
     }
 
     /// Whether somebody with a credential is let in; the rooms in which it is then.
     pub fn connecting(&mut self, visitor: &Visitor<'_>) -> Option<Vec<Target>> {
-        self.places(visitor)?;
         let endpoint = visitor.endpoint;
+        let block = self.around.block_of(visitor.user);
+        self.blocked(visitor.user.id.as_str().to_owned(), block)?;
+        let limits = endpoint.connect_limits.iter();
+        let limits = limits.filter(|limit| limit.per == RateKey::User);
+        self.limits("connect_limit", limits, visitor.asker(), Telling::Status)?;
+        self.places(visitor)?;
         if let Some(rule) = &endpoint.allow {
             let clauses = [Clause::new("endpoints", endpoint.path.as_str(), "allow")];
             let step = Step::new("allow", endpoint.path.as_str());

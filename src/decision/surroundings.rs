@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::plan::{Endpoint, RateLimit};
-use crate::vocab::{RoomName, UserId};
+use crate::vocab::{RoomName, User, UserId};
 
 /// What is the case at the moment; none wherever nobody can tell. Asking changes nothing.
 pub trait Surroundings {
@@ -16,6 +16,12 @@ pub trait Surroundings {
 
     /// How many connections a user has at an endpoint.
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize>;
+
+    /// What those are told whom the application has blocked, if `user` is one of them.
+    fn block_of(&self, user: &User) -> Option<String>;
+
+    /// As [`Surroundings::block_of`], of everyone at an address.
+    fn block_at(&self, ip: IpAddr) -> Option<String>;
 }
 
 /// How a room stands to a user.
@@ -54,6 +60,14 @@ impl Surroundings for FileAlone {
     }
 
     fn connections(&self, _: &Endpoint, _: &UserId) -> Option<usize> {
+        None
+    }
+
+    fn block_of(&self, _: &User) -> Option<String> {
+        None
+    }
+
+    fn block_at(&self, _: IpAddr) -> Option<String> {
         None
     }
 }

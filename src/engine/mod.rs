@@ -32,6 +32,7 @@ mod receive;
 mod render;
 mod reply;
 mod sending;
+mod standing;
 mod tally;
 mod ticket;
 mod timer;

@@ -236,6 +236,16 @@ impl Users {
             .collect()
     }
 
+    /// How many connections the user called `id` has at `endpoint`, those in their handshake included.
+    pub(super) fn count_at(&self, id: &str, endpoint: usize) -> usize {
+        let hash = self.hash(id);
+        let shard = self.shard(hash);
+        let slots = shard.find(hash, |known| known.id.as_str() == id);
+        let slots = slots.map_or(&[][..], |known| known.slots.as_slice());
+        let here = |slot: &&Slot| slot.endpoint == endpoint as u32;
+        slots.iter().filter(here).count()
+    }
+
     /// Every connection.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         self.matching(|_| true)

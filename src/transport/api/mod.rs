@@ -9,6 +9,7 @@ mod control;
 mod look;
 mod problem;
 mod publish;
+mod why;
 
 use salvo::http::header::AUTHORIZATION;
 use salvo::writing::Json;
@@ -47,6 +48,8 @@ enum Route {
     Blocks,
     /// `DELETE /api/blocks/{block}`.
     Unblock,
+    /// `POST /api/why`.
+    Why,
 }
 
 /// What a key has to be good for.
@@ -61,7 +64,7 @@ impl Route {
     const fn scope(self) -> Scope {
         match self {
             Self::PublishToRoom | Self::PublishToUser => Scope::Publish,
-            Self::User | Self::Members => Scope::Read,
+            Self::User | Self::Members | Self::Why => Scope::Read,
             Self::DisconnectUser
             | Self::DisconnectConnection
             | Self::RemoveMember
@@ -93,6 +96,7 @@ pub(super) fn routes(served: &Served) -> Router {
                 .post(handler(Route::Block)),
         )
         .push(at("blocks/{block}").delete(handler(Route::Unblock)))
+        .push(at("why").post(handler(Route::Why)))
 }
 
 /// The handler of one route.
@@ -138,6 +142,7 @@ impl ApiHandler {
             Route::Block => call.block(request).await,
             Route::Blocks => call.blocks(),
             Route::Unblock => call.unblock(request),
+            Route::Why => call.why(request, &self.served.authenticator).await,
         }
     }
 }
