@@ -21,3 +21,4 @@ pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod vocab;
+pub mod webhook;

@@ -5,6 +5,7 @@
 //! from 0, for tables beside the Plan (metrics, rate-limit state).
 
 mod auth;
+mod call;
 mod endpoint;
 mod limit;
 mod line;
@@ -14,6 +15,7 @@ mod room;
 mod server;
 
 pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,

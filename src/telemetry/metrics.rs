@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::telemetry::process::Process;
+use crate::telemetry::questions::{QuestionMetrics, Questions};
 
 /// What `/metrics` is: OpenMetrics 1.0.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -172,6 +173,7 @@ pub struct Metrics {
     pub rule_denials: Counter,
     /// Panics that ended one connection.
     pub panics: Counter,
+    questions: Questions,
     registry: Registry,
 }
 
@@ -272,6 +274,7 @@ impl Metrics {
             ),
             rule_denials: own.one("rule_denials", "Rules that said no"),
             panics: own.one("panics", "Panics that ended one connection"),
+            questions: Questions::new(own.0),
             registry,
         }
     }
@@ -279,6 +282,11 @@ impl Metrics {
     /// Counts a handshake.
     pub fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
+    }
+
+    /// The numbers of who asks the application, such as `auth.browser`; made once for each, at the start.
+    pub fn questions_of(&self, asker: &str) -> QuestionMetrics {
+        self.questions.of(asker)
     }
 
     /// Everything as text of the type [`CONTENT_TYPE`].

@@ -9,6 +9,7 @@ mod log;
 mod memory;
 mod metrics;
 mod process;
+mod questions;
 mod redact;
 
 pub use health::{Health, HealthState};
@@ -17,4 +18,5 @@ pub use memory::{Memory, ProcessMemory, VirtualMemory};
 pub use metrics::{
     CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
 };
+pub use questions::{CacheHit, QuestionMetrics, QuestionOutcome};
 pub use redact::{CREDENTIAL_NAMES, redact};
