@@ -7,6 +7,7 @@ pub mod auth;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod decision;
 pub mod diag;
 pub mod engine;
 pub mod loadgen;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::decision::{self, Target};
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
 use crate::engine::limit::Subject;
 use crate::engine::link::Link;
-use crate::engine::membership::Target;
 use crate::engine::presence::welcome;
 use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
@@ -87,6 +87,7 @@ impl Engine {
             endpoint, identity, ..
         } = &arrival;
         let user = &identity.user;
+        self.check_blocks(user)?;
         let subject = Subject {
             user: Some(&user.id),
             ..Subject::default()
@@ -121,15 +122,15 @@ impl Engine {
             rooms: Vec::new(),
             place: reserved,
         };
-        admission.rooms = self.automatic_rooms(&admission)?;
         let facts = admission.facts(self.clock.now());
-        if let Some(rule) = &admission.arrival.endpoint.allow
-            && !self.allows(rule, &facts)
-        {
-            let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
-            tracing::debug!(%user, %ip, rule = rule.text(), "endpoint not allowed");
-            return Err(Refusal::forbidden("you may not connect here"));
+        if let Some(rule) = &admission.arrival.endpoint.allow {
+            decision::may_connect(&**self, rule, &facts).map_err(|reject| {
+                let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
+                tracing::debug!(%user, %ip, cause = reject.cause, "endpoint not allowed");
+                Refusal::forbidden(reject.message)
+            })?;
         }
+        admission.rooms = self.automatic_rooms(&admission)?;
         Ok(admission)
     }
 
@@ -137,20 +138,18 @@ impl Engine {
         let mut rooms = Vec::new();
         for automatic in &admission.arrival.endpoint.auto_join {
             let facts = admission.facts(self.clock.now());
-            let target = automatic
-                .room
-                .render(&facts)
-                .map_err(|failure| {
-                    tracing::warn!(%failure, endpoint = %admission.arrival.endpoint.path, "the name of an automatic room could not be made");
-                    Refusal::forbidden("this room has no valid name")
+            let target = decision::automatic(&self.plan, automatic, &facts)
+                .inspect_err(|reject| {
+                    if let Some(cause) = &reject.cause {
+                        tracing::warn!(cause, endpoint = %admission.arrival.endpoint.path, "the name of an automatic room could not be made");
+                    }
                 })
-                .and_then(|name| self.target(&name).map_err(|reject| Refusal::forbidden(reject.message)))
                 .and_then(|target| {
-                    let user = &admission.arrival.identity.user;
-                    let may = self.may_join(&target, &facts).and_then(|()| self.has_place(&target, user));
-                    may.map_err(|reject| Refusal::forbidden(reject.message))?;
+                    self.may_join(&target, &facts)?;
+                    self.has_place(&target, &admission.arrival.identity.user)?;
                     Ok(target)
-                });
+                })
+                .map_err(|reject| Refusal::forbidden(reject.message));
             let when_allowed = automatic.when_allowed;
             match target {
                 Ok(target) => rooms.push(Automatic {
@@ -209,6 +208,11 @@ impl Engine {
             reserved,
         };
         let connection = &attached.connection;
+        if let Some(farewell) = self.blocked_meanwhile(connection) {
+            connection.open_with(answer, None);
+            self.send_off(connection, &farewell);
+            return attached;
+        }
         let mut joined = Vec::new();
         for Automatic {
             target,
@@ -250,7 +254,7 @@ impl Engine {
                 self.timers.cancel(timer);
             }
             inner.receipts = None;
-            std::mem::take(&mut inner.seats)
+            inner.seats.clone()
         };
         for hall in seats {
             self.vacate(connection, &hall);

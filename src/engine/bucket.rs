@@ -147,6 +147,17 @@ impl Keyed {
         }
     }
 
+    /// How long the bucket of `key` has no token; nothing is taken.
+    pub(super) fn wait(&self, key: Key<'_>, now: Monotonic) -> Duration {
+        let hash = self.hasher.hash_one(key);
+        let shard = &self.shards[(hash >> 32) as usize % SHARDS];
+        let table = shard.lock();
+        let known = table.find(hash, |(known, _)| known.as_key() == key);
+        let mut bucket = known.map_or_else(FullAt::default, |(_, bucket)| *bucket);
+        drop(table);
+        self.filling.take(&mut bucket, now).unwrap_or_default()
+    }
+
     /// Forgets the buckets that are full.
     pub(super) fn forget_full(&self, now: Monotonic) {
         for shard in &self.shards {

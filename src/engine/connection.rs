@@ -204,6 +204,14 @@ impl Connection {
         self.asked.swap(true, Ordering::Relaxed)
     }
 
+    /// Gives up the seat in a room; says whether there was one. The room's lock is held meanwhile.
+    pub(super) fn give_up(&self, hall: &Arc<Hall>) -> bool {
+        let mut inner = self.inner.lock();
+        let seats = inner.seats.len();
+        inner.seats.retain(|seat| !Arc::ptr_eq(seat, hall));
+        inner.seats.len() < seats
+    }
+
     /// How long the connection has lasted.
     pub fn age(&self, now: Monotonic) -> Duration {
         now.since(self.opened)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::plan::{Message, Route};
 use crate::rule::{DataFacts, Reads};
-use crate::vocab::json::{JsonError, Tape};
+use crate::vocab::json::Tape;
 
 /// A tape that has grown beyond this is not kept.
 const TAPE_BYTES_MAX: usize = 64 * 1024;
@@ -30,13 +30,6 @@ impl Data {
             tape: TAPE.take(),
             tree: OnceCell::new(),
         }
-    }
-
-    /// Reads `text`, nested at most `depth_max` deep.
-    pub(super) fn read(text: &str, depth_max: usize) -> Result<Self, JsonError> {
-        let mut data = Self::blank();
-        data.tape.read(text, depth_max)?;
-        Ok(data)
     }
 
     /// Makes what is looked at.

@@ -3,8 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use crate::decision;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed, Say};
 use crate::engine::membership::flush_if_needed;
@@ -62,32 +61,11 @@ impl Engine {
             }
             Route::Sender | Route::None => self.keyed(valid, |_| ()),
             Route::User(expression) => {
-                let id = expression
-                    .evaluate(&self.facts(&valid.0))
-                    .ok()
-                    .and_then(|value| match value {
-                        Value::String(id) => Some(id),
-                        Value::Number(id) => Some(id.to_string()),
-                        _ => None,
-                    });
-                let Some(id) = id else {
-                    return Err(Reject::new(
-                        RejectCode::BadFrame,
-                        "the data names no user to send this to",
-                    )
-                    .into());
-                };
+                let id = decision::recipient(expression, &self.facts(&valid.0))?;
                 self.keyed(valid, |outcome| self.send_to_user(valid, &id, outcome))
             }
             Route::OtherRoom(template) => {
-                let name = template.render(&self.facts(&valid.0)).map_err(|failure| {
-                    Reject::new(
-                        RejectCode::BadRoom,
-                        "the data names no room to send this to",
-                    )
-                    .cause(failure.to_string())
-                })?;
-                let target = self.target(&name)?;
+                let target = decision::other_room(&self.plan, template, &self.facts(&valid.0))?;
                 self.post(valid, &Place::Room(target), Audience::Everyone)
             }
         }
@@ -182,10 +160,7 @@ impl Engine {
                         self.post_into(&post, hall, &mut state.room, &mut state.queue)
                     })
             }
-            Place::Endpoint | Place::User(_) => {
-                let text = "this message goes to a room: say which";
-                return Err(Reject::new(RejectCode::BadRoom, text).into());
-            }
+            Place::Endpoint | Place::User(_) => return Err(decision::no_room().into()),
         }?;
         if let Some((hall, at)) = posted.alarm {
             self.alarms.at(at, hall);
@@ -222,15 +197,7 @@ impl Engine {
         conflate: &Conflate,
         room: &RoomName,
     ) -> Result<u64, Refused> {
-        let key = match &conflate.key {
-            None => Value::Null,
-            Some(expression) => expression
-                .evaluate(&self.facts(&valid.0))
-                .map_err(|failure| {
-                    let text = "the data has no key that tells which messages replace each other";
-                    Reject::new(RejectCode::BadFrame, text).cause(failure.to_string())
-                })?,
-        };
+        let key = decision::thinning_key(conflate, &self.facts(&valid.0))?;
         let message = valid.0.decoded.message.index;
         Ok(self
             .subjects

@@ -125,6 +125,22 @@ impl Limits {
         })
     }
 
+    /// How long there is no token for `subject`, of which nothing is taken. A new connection's own bucket is full.
+    pub(super) fn wait(&self, limit: &RateLimit, subject: Subject<'_>) -> Duration {
+        let key = match limit.per {
+            RateKey::Connection => None,
+            RateKey::User => subject.user.map(Key::User),
+            RateKey::Ip => subject.ip.map(|ip| Key::Address(ip.into())),
+            RateKey::Room => subject.room.map(Key::Room),
+            RateKey::Endpoint => subject.endpoint.map(|of| Key::Endpoint(of.index)),
+            RateKey::Server => Some(Key::Server),
+        };
+        let now = self.clock.monotonic();
+        key.map_or(Duration::ZERO, |key| {
+            self.limits[limit.index].wait(key, now)
+        })
+    }
+
     /// Forgets the buckets that are full again.
     pub(super) fn forget_full(&self) {
         let now = self.clock.monotonic();

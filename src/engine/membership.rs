@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::memory::HallState;
+use crate::decision::{self, Judge, Target};
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
@@ -13,43 +14,13 @@ use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Departure, Grace, Replay, Room};
-use crate::rule::{Facts, RoomFacts, Rule};
-use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
+use crate::room::{Arrival, Departure, Grace, Member, Members, Replay, Room};
+use crate::rule::{Facts, Rule};
+use crate::vocab::{MessageName, Position, RoomName, User, UserId};
 
-/// A room's name and what it is an instance of.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) name: RoomName,
-    pub(super) kind: Arc<RoomKind>,
-    pub(super) parameters: Parameters,
-}
-
-impl Engine {
-    /// The room called `name`, if a declared pattern has it.
-    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
-        let shown: String = name.chars().take(128).collect();
-        let name = RoomName::parse(name).map_err(|error| {
-            Reject::new(
-                RejectCode::BadRoom,
-                format!("`{shown}` is not a room's name: {error}"),
-            )
-        })?;
-        match self.plan.room_kind(&name) {
-            Some((kind, parameters)) => Ok(Target {
-                kind: kind.clone(),
-                parameters,
-                name,
-            }),
-            None => Err(Reject::new(
-                RejectCode::BadRoom,
-                format!("there is no room `{shown}`"),
-            )),
-        }
-    }
-
-    /// What a rule says; one that fails to evaluate denies, and the log names it.
-    pub(super) fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+/// Rules are asked here: what they say is counted, and logged where they fail.
+impl Judge for Engine {
+    fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
         match rule.allows(facts) {
             Ok(true) => true,
             Ok(false) => {
@@ -63,6 +34,13 @@ impl Engine {
             }
         }
     }
+}
+
+impl Engine {
+    /// The room called `name`, if a declared pattern has it.
+    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
+        decision::target(&self.plan, name)
+    }
 
     /// Whether the room's own rule lets somebody in.
     pub(super) fn may_join(&self, target: &Target, facts: &Facts<'_>) -> Result<(), Reject> {
@@ -70,20 +48,7 @@ impl Engine {
             .rooms
             .find(target.name.as_str())
             .map_or(0, |hall| hall.lock().room.members.users_count());
-        let facts = Facts {
-            params: Some(&target.parameters),
-            room: Some(RoomFacts {
-                name: target.name.as_str(),
-                users_count,
-            }),
-            ..*facts
-        };
-        if self.allows(&target.kind.may_join, &facts) {
-            return Ok(());
-        }
-        let message = format!("you may not join `{}`", target.name);
-        Err(Reject::new(RejectCode::Forbidden, message)
-            .cause(format!("may_join: {}", target.kind.may_join.text())))
+        decision::may_join(self, target, users_count, facts)
     }
 
     /// Whether the room has a place for `user`.
@@ -114,27 +79,10 @@ impl Engine {
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
                 .map_err(Refused::TooFast)?;
-            let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
-            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
-                let message = format!(
-                    "a connection may be in {} rooms here",
-                    endpoint.limits.rooms_per_connection
-                );
-                return Err(Reject::new(RejectCode::TooManyRooms, message).into());
-            }
+            decision::room_left(endpoint, inner.seats.iter().map(|hall| &hall.name), name)?;
         }
         let target = self.target(name)?;
-        if !endpoint
-            .rooms
-            .iter()
-            .any(|kind| kind.index == target.kind.index)
-        {
-            return Err(Reject::new(
-                RejectCode::Forbidden,
-                "rooms of this kind are not joined here",
-            )
-            .into());
-        }
+        decision::is_joined_here(endpoint, &target)?;
         self.may_join(
             &target,
             &connection.facts(self.clock.now(), self.clock.monotonic()),
@@ -158,12 +106,6 @@ impl Engine {
             .as_ref()
             .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite)
             && self.owns_inbox(connection, &target.kind, &target.parameters);
-        let already = connection
-            .inner
-            .lock()
-            .seats
-            .iter()
-            .any(|hall| hall.name == target.name);
         let (standing, flush) = self.rooms.with(
             &target.name,
             &target.kind,
@@ -175,7 +117,9 @@ impl Engine {
                         format!("`{}` has more to deliver than it can: try again", hall.name);
                     return Err(Reject::new(RejectCode::Unavailable, message));
                 }
-                if already {
+                // Seats are taken and given up under the room's lock, whoever does it.
+                let is_here = |seat: &Arc<Hall>| Arc::ptr_eq(seat, hall);
+                if connection.inner.lock().seats.iter().any(is_here) {
                     return self.join_again(connection, hall, state, since, answer);
                 }
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
@@ -264,17 +208,15 @@ impl Engine {
         id: Option<&str>,
     ) -> Result<(), Reject> {
         let hall = seat(connection, name)?;
-        connection
-            .inner
-            .lock()
-            .seats
-            .retain(|seat| !Arc::ptr_eq(seat, &hall));
         let answer = Object::new("left", 64)
             .optional("id", id)
             .field("room", hall.name.as_str())
             .finish();
-        self.depart(connection, &hall, Grace::None, Some(answer));
-        Ok(())
+        if self.depart(connection, &hall, Grace::None, Some(answer)) {
+            return Ok(());
+        }
+        // The application has just taken it out.
+        Err(decision::not_joined(name))
     }
 
     /// The connection broke, or was closed.
@@ -287,15 +229,19 @@ impl Engine {
         self.depart(connection, hall, grace, None);
     }
 
-    fn depart(
+    /// Gives up a seat; says whether there was one.
+    pub(super) fn depart(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         hall: &Arc<Hall>,
         grace: Grace,
         answer: Option<Frame>,
-    ) {
+    ) -> bool {
         let flush = {
             let mut state = hall.lock();
+            if !connection.give_up(hall) {
+                return false;
+            }
             if let Some(answer) = answer {
                 state.queue.answer(connection.serial, answer);
             }
@@ -320,6 +266,7 @@ impl Engine {
         if let Some(hall) = flush {
             flush::spawn_flush(self, &hall);
         }
+        true
     }
 
     fn announce_departure(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>, user: &User) {
@@ -331,9 +278,22 @@ impl Engine {
 
     /// The grace of an absence is over.
     pub(super) fn expire_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId, absence: u32) {
+        self.end_absence_if(hall, |members| members.expire(user, absence));
+    }
+
+    /// Nobody waits for an absent user any longer.
+    pub(super) fn end_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId) {
+        self.end_absence_if(hall, |members| members.remove_absent(user));
+    }
+
+    fn end_absence_if(
+        self: &Arc<Self>,
+        hall: &Arc<Hall>,
+        end: impl FnOnce(&mut Members) -> Option<Member>,
+    ) {
         let flush = {
             let mut state = hall.lock();
-            let Some(member) = state.room.members.expire(user, absence) else {
+            let Some(member) = end(&mut state.room.members) else {
                 return;
             };
             self.announce_departure(hall, &mut state, &member.user);
@@ -349,11 +309,10 @@ impl Engine {
 }
 
 fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
-    if room.has(&user.id) || room.members.users_count() < kind.users_max {
+    if room.has(&user.id) {
         return Ok(());
     }
-    let message = format!("`{name}` has as many users as it may");
-    Err(Reject::new(RejectCode::RoomFull, message))
+    decision::has_place(kind, name, room.members.users_count())
 }
 
 /// What a newcomer gets before anything else: the answer, what was said before, and who is here.
@@ -386,8 +345,5 @@ pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<
 pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
     let inner = connection.inner.lock();
     let found = inner.seats.iter().find(|hall| hall.name.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        let shown: String = name.chars().take(128).collect();
-        Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
-    })
+    found.cloned().ok_or_else(|| decision::not_joined(name))
 }

@@ -7,10 +7,12 @@
 
 mod admission;
 mod answer;
+mod block;
 mod bucket;
 mod closing;
 mod conflation;
 mod connection;
+mod control;
 mod data;
 mod deflate;
 mod dispatch;
@@ -30,6 +32,7 @@ mod receive;
 mod render;
 mod reply;
 mod sending;
+mod standing;
 mod tally;
 mod ticket;
 mod timer;
@@ -52,7 +55,9 @@ use crate::telemetry::{Memory, Metrics};
 use crate::vocab::{Clock, MessageId};
 
 pub use admission::{Admission, Arrival, Attached};
+pub use block::{Block, BlockOrder, BlockTarget, network};
 pub use connection::{Connection, RequestFacts};
+pub use control::{ConnectionSeen, MemberSeen, MembersSeen, PAGE_MAX, UserSeen};
 pub use feed::{Audience, Feed};
 pub use link::{Link, Phase};
 pub use publish::{Publication, Published};
@@ -77,6 +82,7 @@ pub struct Engine {
     connections: AtomicUsize,
     connection_ids: ticket::ConnectionIds,
     limits: limit::Limits,
+    blocks: block::Blocks,
     timers: timer::Timers,
     alarms: timer::Alarms,
     store: Arc<MemoryStore>,
@@ -106,6 +112,7 @@ impl Engine {
         Arc::new(Self {
             ceiling: memory::Ceiling::new(&plan, memory),
             limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
+            blocks: block::Blocks::new(plan.server.blocks_max),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),

@@ -6,14 +6,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
+use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
 use crate::engine::data::{Data, reads};
 use crate::engine::limit::{Exceeded, Subject};
-use crate::engine::membership::Target;
 use crate::engine::{Engine, Hall};
-use crate::plan::{Message, RateKey, RateLimit, SentBy};
+use crate::plan::{Message, RateKey, RateLimit};
 use crate::protocol::{Reject, RejectCode};
 use crate::room::Outcome;
 use crate::rule::{Facts, RoomFacts};
@@ -176,20 +174,8 @@ impl Engine {
         let Origin::Client(_) = origin else {
             return Ok(Permitted(admitted));
         };
-        if message.sent_by == SentBy::Server {
-            let text = format!("`{}` is sent by the application alone", message.name);
-            return Err(Reject::new(RejectCode::Forbidden, text).into());
-        }
-        let Some(rule) = &message.allow else {
-            return Ok(Permitted(admitted));
-        };
-        if self.allows(rule, &self.facts(&admitted)) {
-            return Ok(Permitted(admitted));
-        }
-        let text = format!("you may not send `{}` here", message.name);
-        Err(Reject::new(RejectCode::Forbidden, text)
-            .cause(format!("allow: {}", rule.text()))
-            .into())
+        decision::is_allowed(self, message, || self.facts(&admitted))?;
+        Ok(Permitted(admitted))
     }
 
     pub(super) fn facts<'a>(&self, admitted: &'a Admitted<'_>) -> Facts<'a> {
@@ -248,11 +234,7 @@ pub(super) fn too_fast(exceeded: &Exceeded) -> Reject {
 /// The data, if it is JSON that is taken here.
 fn read_data(decoded: &mut Decoded<'_>) -> Result<Data, Refused> {
     let Decoded { message, data, .. } = decoded;
-    if let Some(max) = message.bytes_max.filter(|max| data.len() > max.len()) {
-        let (name, len, max) = (&message.name, data.len(), max.bytes());
-        let text = format!("the data has {len} bytes, `{name}` takes at most {max}");
-        return Err(Reject::new(RejectCode::TooLarge, text).into());
-    }
+    decision::size_fits(message, data.len())?;
     if let Some(read) = decoded.read.take() {
         return Ok(read);
     }
@@ -260,30 +242,13 @@ fn read_data(decoded: &mut Decoded<'_>) -> Result<Data, Refused> {
         Origin::Client(connection) => connection.endpoint.limits.depth,
         Origin::Application(_) => DEPTH_MAX,
     };
-    Data::read(data, depth).map_err(|error| {
-        let text = format!("the data is not taken: {error}");
-        Reject::new(RejectCode::BadJson, text).into()
-    })
+    let mut read = Data::blank();
+    decision::read(read.tape_mut(), data, depth)?;
+    Ok(read)
 }
 
 fn validate(permitted: Permitted<'_>) -> Result<Valid<'_>, Refused> {
     let admitted = permitted.0;
-    let message = &admitted.decoded.message;
-    let Err(violations) = message.schema.check_tape(admitted.data.tape()) else {
-        return Ok(Valid(admitted));
-    };
-    let (path, first) = violations.first().map_or(("", ""), |first| {
-        (first.path.as_str(), first.message.as_str())
-    });
-    let text = format!(
-        "`{}` does not fit its schema: data{path} {first}",
-        message.name
-    );
-    let details: Vec<Value> = violations
-        .iter()
-        .map(|violation| json!({"path": violation.path, "keyword": violation.keyword, "message": violation.message}))
-        .collect();
-    Err(Reject::new(RejectCode::Schema, text)
-        .details(details.into())
-        .into())
+    decision::fits(&admitted.decoded.message, admitted.data.tape())?;
+    Ok(Valid(admitted))
 }

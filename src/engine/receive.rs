@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::engine::Engine;
+use crate::decision::{self, Seat, Taker};
+use crate::engine::{Engine, Hall};
 use crate::engine::connection::Connection;
 use crate::engine::data::Data;
 use crate::engine::feed::Audience;
 use crate::engine::flush;
 use crate::engine::limit::Subject;
-use crate::engine::membership::{flush_if_needed, seat};
+use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
 use crate::plan::{Message, OnExceed, Protocol, RawRoute};
 use crate::protocol::{
@@ -168,21 +169,18 @@ impl Engine {
         message: &Arc<Message>,
         data: Cow<'a, str>,
     ) -> Result<(), Refused> {
-        let in_endpoint = connection.endpoint.messages.contains_key(&message.name);
-        let place = if in_endpoint {
-            Place::Endpoint
-        } else {
-            the_seat(connection, message.name.as_str()).map_or(Place::Endpoint, |(_, place)| place)
-        };
-        let message = match &place {
-            Place::Seat(hall) => hall.kind.messages.get(&message.name).unwrap_or(message),
-            _ => message,
+        let (message, place) = {
+            let seats = &connection.inner.lock().seats;
+            let endpoint = &connection.endpoint;
+            let (message, taker) =
+                decision::taker_of_plain(endpoint, seats.iter().map(seat), message);
+            (message, place(taker, seats))
         };
         let decoded = Decoded {
             origin: Origin::Client(connection),
             id: None,
             key: None,
-            message: message.clone(),
+            message,
             place,
             data,
             read: None,
@@ -247,45 +245,20 @@ fn find(
     connection: &Connection,
     frame: &MessageFrame<'_>,
 ) -> Result<(Arc<Message>, Place), Reject> {
-    if let Some(room) = &frame.room {
-        let hall = seat(connection, room)?;
-        let message = hall
-            .kind
-            .messages
-            .get(&*frame.name)
-            .cloned()
-            .ok_or_else(|| unknown(&frame.name, &format!("in `{room}`")))?;
-        return Ok((message, Place::Seat(hall)));
-    }
-    if let Some(message) = connection.endpoint.messages.get(&*frame.name) {
-        return Ok((message.clone(), Place::Endpoint));
-    }
-    the_seat(connection, &frame.name)
+    let seats = &connection.inner.lock().seats;
+    let (name, room) = (&*frame.name, frame.room.as_deref());
+    let (message, taker) =
+        decision::taker(&connection.endpoint, seats.iter().map(seat), name, room)?;
+    Ok((message, place(taker, seats)))
 }
 
-/// The one room that takes a type, where the frame names none.
-fn the_seat(connection: &Connection, name: &str) -> Result<(Arc<Message>, Place), Reject> {
-    let inner = connection.inner.lock();
-    let mut takers = inner.seats.iter().filter_map(|hall| {
-        hall.kind
-            .messages
-            .get(name)
-            .map(|message| (message.clone(), hall))
-    });
-    match (takers.next(), takers.next()) {
-        (Some((message, hall)), None) => Ok((message, Place::Seat(hall.clone()))),
-        (Some(_), Some(_)) => Err(Reject::new(
-            RejectCode::BadRoom,
-            "you are in several rooms that take this: say which with `room`",
-        )),
-        (None, _) => Err(unknown(name, "here")),
-    }
+fn seat(hall: &Arc<Hall>) -> Seat<'_> {
+    (&hall.name, &hall.kind)
 }
 
-fn unknown(name: &str, place: &str) -> Reject {
-    let shown: String = name.chars().take(64).collect();
-    Reject::new(
-        RejectCode::UnknownType,
-        format!("`{shown}` is not a message type that is taken {place}"),
-    )
+fn place(taker: Taker, seats: &[Arc<Hall>]) -> Place {
+    match taker {
+        Taker::Endpoint => Place::Endpoint,
+        Taker::Room(index) => Place::Seat(seats[index].clone()),
+    }
 }

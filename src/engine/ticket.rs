@@ -57,6 +57,16 @@ impl Refusal {
         }
     }
 
+    /// 403: the application has blocked who this is, and may have said why.
+    pub(super) fn blocked(reason: Option<&str>) -> Self {
+        let message = reason.unwrap_or("blocked by the application");
+        Self {
+            close: CloseCode::Disconnected,
+            outcome: HandshakeOutcome::Blocked,
+            ..Self::forbidden(message.to_owned())
+        }
+    }
+
     /// 503: not now.
     pub fn unavailable(message: impl Into<Cow<'static, str>>, close: CloseCode) -> Self {
         let retry_after = Some(Duration::from_secs(1));
@@ -176,8 +186,9 @@ impl Engine {
     /// Spends the tokens of connecting that need no user.
     ///
     /// # Errors
-    /// One of the limits has none.
+    /// One of the limits has none, or the address is blocked.
     pub fn spend_connect(&self, endpoint: &Endpoint, ip: IpAddr) -> Result<(), Refusal> {
+        self.check_address(ip)?;
         let subject = Subject {
             ip: Some(ip),
             endpoint: Some(endpoint),

@@ -236,16 +236,36 @@ impl Users {
             .collect()
     }
 
+    /// How many connections the user called `id` has at `endpoint`, those in their handshake included.
+    pub(super) fn count_at(&self, id: &str, endpoint: usize) -> usize {
+        let hash = self.hash(id);
+        let shard = self.shard(hash);
+        let slots = shard.find(hash, |known| known.id.as_str() == id);
+        let slots = slots.map_or(&[][..], |known| known.slots.as_slice());
+        let here = |slot: &&Slot| slot.endpoint == endpoint as u32;
+        slots.iter().filter(here).count()
+    }
+
     /// Every connection.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
-        let mut all = Vec::new();
+        self.matching(|_| true)
+    }
+
+    /// Every connection for which `is_meant` holds: all are looked at, a part of them at a time under one lock.
+    pub(super) fn matching(&self, is_meant: impl Fn(&Connection) -> bool) -> Vec<Arc<Connection>> {
+        let mut meant = Vec::new();
         for shard in &self.shards {
             for known in shard.lock().iter() {
                 let slots = known.slots.as_slice().iter();
-                all.extend(slots.filter_map(|slot| slot.connection.clone()));
+                let connections = slots.filter_map(|slot| slot.connection.as_ref());
+                meant.extend(
+                    connections
+                        .filter(|connection| is_meant(connection))
+                        .cloned(),
+                );
             }
         }
-        all
+        meant
     }
 }
 

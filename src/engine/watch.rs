@@ -37,6 +37,7 @@ impl Engine {
             self.limits.forget_full();
             self.endpoint_keys.lock().trim(self.clock.now());
         }
+        self.blocks.trim(self.clock.now());
         self.forget_some(ticks);
         if self.store.is_full() {
             self.shorten_logs(ticks, self.plan.server.store_bytes_max.len() as u64);

@@ -9,6 +9,7 @@ mod call;
 mod endpoint;
 pub mod key;
 mod limit;
+mod line;
 mod lower;
 mod message;
 mod room;
@@ -25,6 +26,7 @@ pub use endpoint::{
 };
 pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
+pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
@@ -51,6 +53,8 @@ pub struct Plan {
     pub rooms: Vec<Arc<RoomKind>>,
     /// Endpoints, those with more literal segments first.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Where in the file the keys stand that decide who may do what.
+    pub lines: Lines,
 }
 
 impl Plan {

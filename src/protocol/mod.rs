@@ -3,11 +3,13 @@
 mod code;
 mod encode;
 mod envelope;
+mod farewell;
 mod frame;
 pub mod websocket;
 
 pub use code::{CloseCode, Reject, RejectCode};
 pub use encode::{Frame, FrameKind, Object};
+pub use farewell::{Farewell, FarewellError};
 pub use frame::{
     ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
     RoomSince, Undecodable, decode, decode_onto,

@@ -112,6 +112,16 @@ impl Members {
         if gone { self.by_id.remove(user) } else { None }
     }
 
+    /// Takes out a user whose last connection broke, without waiting for its grace.
+    pub fn remove_absent(&mut self, user: &UserId) -> Option<Member> {
+        let is_absent = self.by_id.get(user)?.connections == 0;
+        if is_absent {
+            self.by_id.remove(user)
+        } else {
+            None
+        }
+    }
+
     /// At most `limit` members whose ids follow `after`, and whether there are more.
     pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<&Member>, bool) {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);

@@ -33,6 +33,7 @@
 //! Of the text: 4 KiB, 1000 tokens, 32 brackets and 64 operations inside each other; no loop inside the body of another; the
 //! pattern of `matches` is a literal, linear and compiled once. Of one evaluation: 200,000 steps and 4 MiB of made text and values.
 
+mod account;
 mod check;
 mod compute;
 mod evaluate;
@@ -67,6 +68,7 @@ use crate::rule::value::Fault;
 use crate::vocab::json::Item;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User};
 
+pub use account::{Account, Answer, Part};
 pub use template::Template;
 
 /// What exists where a rule stands, for the type check.

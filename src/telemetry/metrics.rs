@@ -52,11 +52,13 @@ pub enum HandshakeOutcome {
     Timeout,
     /// Cannot be done now.
     Unavailable,
+    /// The application keeps the user, the token or the address out.
+    Blocked,
 }
 
 impl HandshakeOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Origin,
         Self::Unauthenticated,
@@ -65,6 +67,7 @@ impl HandshakeOutcome {
         Self::BadRequest,
         Self::Timeout,
         Self::Unavailable,
+        Self::Blocked,
     ];
 
     /// The outcome as the label `outcome` has it.
@@ -78,6 +81,7 @@ impl HandshakeOutcome {
             Self::BadRequest => "bad_request",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -160,6 +164,8 @@ pub struct Metrics {
     pub memory_ceiling_bytes: Gauge,
     /// Connections that were closed because of it.
     pub shed_connections: Counter,
+    /// Blocks that hold.
+    pub blocks: Gauge,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
     /// Rules that could not be evaluated, and so denied.
@@ -262,6 +268,7 @@ impl Metrics {
                 "shed_connections",
                 "Connections closed to stay below the memory ceiling",
             ),
+            blocks: own.one("blocks", "Users, tokens and addresses that are kept out"),
             rate_limited: own.limits(names.limits),
             rule_failures: own.one(
                 "rule_failures",
@@ -402,6 +409,7 @@ mod tests {
             "trunkline_memory_ceiling_bytes 0",
             "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
+            "trunkline_blocks 0",
             "trunkline_rule_failures_total 0",
             "trunkline_rule_denials_total 0",
             "trunkline_panics_total 0",

@@ -61,7 +61,7 @@ pub(super) fn query(request: &Request) -> Parameters {
 }
 
 /// The query without credentials and positions: what rules may see, and what is kept.
-pub(super) fn harmless(query: &Parameters, endpoint: &Endpoint) -> Parameters {
+pub(in crate::transport) fn harmless(query: &Parameters, endpoint: &Endpoint) -> Parameters {
     let secret: Vec<&str> = endpoint
         .auth
         .iter()
@@ -111,7 +111,7 @@ pub(super) fn since(
 }
 
 /// Whether the page that sent the request may; one without `Origin` is not from a browser's page.
-pub(super) fn origin_is_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
+pub(in crate::transport) fn origin_is_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
     };

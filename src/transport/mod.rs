@@ -13,6 +13,7 @@ pub mod router;
 mod socket;
 pub mod stream;
 pub mod upgrade;
+pub mod why;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use salvo::serve_static::StaticDir;
 
 use crate::plan::{Endpoint, Listener, Page};
 use crate::transport::Served;
-use crate::transport::api::{ApiHandler, NoSuchRoute, Publish};
+use crate::transport::api::{self, NoSuchRoute};
 use crate::transport::endpoint::EndpointHandler;
 use crate::transport::lobby::{LastAnswer, Lobby};
 use crate::transport::operations::{NothingHere, Operation, OperationHandler};
@@ -31,19 +31,7 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         }));
     }
     if plan.server.api.is_some() {
-        router = router
-            .push(
-                Router::with_path("api/rooms/{room}/messages").post(ApiHandler {
-                    served: served.clone(),
-                    publish: Publish::ToRoom,
-                }),
-            )
-            .push(
-                Router::with_path("api/users/{user}/messages").post(ApiHandler {
-                    served: served.clone(),
-                    publish: Publish::ToUser,
-                }),
-            );
+        router = router.push(api::routes(served));
     }
     for endpoint in &plan.endpoints {
         router = router.push(endpoint_router(served, endpoint));

@@ -69,6 +69,30 @@ impl ConnectionId {
     pub const fn from_random(bits: u128) -> Self {
         Self(bits)
     }
+
+    /// Reads an id as it is written.
+    ///
+    /// # Errors
+    /// The text is not 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, HexIdError> {
+        match hexadecimal(text, 32) {
+            Some(bits) => Ok(Self(bits)),
+            None => Err(HexIdError { digits: 32 }),
+        }
+    }
+}
+
+/// Why a text is no id of hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("such an id has {digits} hexadecimal digits")]
+pub struct HexIdError {
+    digits: usize,
+}
+
+/// The number that exactly `digits` hexadecimal digits write.
+fn hexadecimal(text: &str, digits: usize) -> Option<u128> {
+    let plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain.then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 impl fmt::Display for ConnectionId {
@@ -110,9 +134,70 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// The id of a token, its claim `jti` (RFC 7519 §4.1.7): 1–256 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TokenId(Box<str>);
+
+/// Why a text is no id of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a token has 1 to 256 bytes")]
+pub struct TokenIdError;
+
+impl TokenId {
+    /// Reads the id of a token.
+    ///
+    /// # Errors
+    /// The text is empty or longer than 256 bytes.
+    pub fn parse(text: &str) -> Result<Self, TokenIdError> {
+        match text.len() {
+            1..=256 => Ok(Self(text.into())),
+            _ => Err(TokenIdError),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for TokenId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of a block: 64 random bits, written as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockId(u64);
+
+impl BlockId {
+    /// The id made of these random bits.
+    pub const fn from_random(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Reads an id as it is written.
+    ///
+    /// # Errors
+    /// The text is not 16 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, HexIdError> {
+        match hexadecimal(text, 16).and_then(|bits| u64::try_from(bits).ok()) {
+            Some(bits) => Ok(Self(bits)),
+            None => Err(HexIdError { digits: 16 }),
+        }
+    }
+}
+
+impl fmt::Display for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::MessageId;
+    use super::{BlockId, ConnectionId, MessageId, TokenId};
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     proptest! {
@@ -121,5 +206,24 @@ mod tests {
             let expected = format!("{node:08x}{count:016x}");
             prop_assert_eq!(MessageId::new(node, count).to_string(), expected);
         }
+
+        #[test]
+        fn ids_are_read_as_they_are_written(connection in any::<u128>(), block in any::<u64>()) {
+            let (connection, block) = (ConnectionId::from_random(connection), BlockId::from_random(block));
+            prop_assert_eq!(ConnectionId::parse(&connection.to_string()), Ok(connection));
+            prop_assert_eq!(BlockId::parse(&block.to_string()), Ok(block));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_ids() {
+        let long = "0".repeat(33);
+        for text in ["", "0", "+0000000000000ff", "000000000000000g", &long] {
+            assert!(BlockId::parse(text).is_err(), "{text}");
+            assert!(ConnectionId::parse(text).is_err(), "{text}");
+        }
+        assert!(TokenId::parse("").is_err());
+        assert!(TokenId::parse(&"x".repeat(257)).is_err());
+        assert!(TokenId::parse(&"x".repeat(256)).is_ok());
     }
 }

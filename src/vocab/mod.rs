@@ -12,7 +12,9 @@ mod quantity;
 mod secret;
 
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp, TimestampError, VirtualClock};
-pub use id::{ConnectionId, MessageId, UserId, UserIdError};
+pub use id::{
+    BlockId, ConnectionId, HexIdError, MessageId, TokenId, TokenIdError, UserId, UserIdError,
+};
 pub use identity::{Identity, User, is_username};
 pub use name::{
     MessageName, NameError, Parameters, Pattern, PatternError, RoomName, SYSTEM_TYPES, Segment,

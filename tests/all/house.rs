@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of `src` from the bottom up, each with those that it may import. ARCHITECTURE.md shows the same table.
-const TABLE: [(&str, Imports); 21] = [
+const TABLE: [(&str, Imports); 22] = [
     ("vocab", Imports::These(&[])),
     ("diag", Imports::These(&[])),
     ("telemetry", Imports::These(&["vocab"])),
@@ -23,6 +23,10 @@ const TABLE: [(&str, Imports); 21] = [
     (
         "broker",
         Imports::These(&["room", "store", "plan", "vocab", "telemetry"]),
+    ),
+    (
+        "decision",
+        Imports::These(&["plan", "rule", "schema", "protocol", "vocab"]),
     ),
     (
         "webhook",
@@ -43,6 +47,7 @@ const TABLE: [(&str, Imports); 21] = [
     (
         "engine",
         Imports::These(&[
+            "decision",
             "broker",
             "auth",
             "webhook",
@@ -58,7 +63,15 @@ const TABLE: [(&str, Imports); 21] = [
     ),
     (
         "transport",
-        Imports::These(&["engine", "auth", "plan", "protocol", "vocab", "telemetry"]),
+        Imports::These(&[
+            "engine",
+            "decision",
+            "auth",
+            "plan",
+            "protocol",
+            "vocab",
+            "telemetry",
+        ]),
     ),
     (
         "export",
@@ -131,7 +144,9 @@ const HOMES: [(&str, &[&str]); 23] = [
 ];
 
 /// Folders without async, files or logs, and what would bring those in.
-const PURE: [&str; 6] = ["vocab", "protocol", "rule", "schema", "plan", "room"];
+const PURE: [&str; 7] = [
+    "vocab", "protocol", "rule", "schema", "plan", "room", "decision",
+];
 const IMPURE: [&str; 6] = [
     "tokio::",
     "tracing::",

@@ -106,6 +106,7 @@ fn limits(keys: &mut Keys<'_, '_>) -> ServerLimits {
         http_connections: keys.count("http_connections"),
         memory: keys.quantity("memory", ByteSize::parse),
         handshake: keys.quantity("handshake", parse_duration),
+        blocks: keys.count("blocks"),
     }
 }
 

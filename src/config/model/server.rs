@@ -102,6 +102,8 @@ pub struct ServerLimits {
     pub memory: Option<Spanned<ByteSize>>,
     /// `handshake`: how long a handshake may take, credential included.
     pub handshake: Option<Spanned<Duration>>,
+    /// `blocks`: users, tokens and addresses that are kept out at a time.
+    pub blocks: Option<Spanned<usize>>,
 }
 
 /// `server.shutdown`.

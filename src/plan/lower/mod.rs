@@ -10,6 +10,7 @@ mod frame;
 mod idle;
 mod known;
 mod limit;
+mod line;
 mod message;
 mod name;
 mod origin;
@@ -30,7 +31,7 @@ use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::schema as schema_codes;
 use crate::diag::render::sort;
 use crate::diag::{Code, Diagnostic, Severity, Span};
-use crate::plan::{Message, Plan, RateLimit};
+use crate::plan::{Lines, Message, Plan, RateLimit};
 use crate::vocab::ByteSize;
 
 use name::{Names, Paths};
@@ -49,7 +50,10 @@ pub struct Outcome {
 pub fn build(read: &Read, files: &dyn Files) -> Outcome {
     let complete = !has_error(&read.findings);
     let mut lowering = Lowering::new(&read.config, files, complete);
-    let plan = lowering.run();
+    let plan = lowering.run().map(|plan| Plan {
+        lines: line::lines(read),
+        ..plan
+    });
     let mut findings = read.findings.clone();
     let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
     let missing = &schema_codes::UNRESOLVED_REFERENCE;
@@ -207,6 +211,7 @@ impl<'a> Lowering<'a> {
             messages: self.messages.drain(..).collect::<Option<_>>()?,
             rooms: self.rooms.ordered(rooms)?,
             endpoints: self.endpoints.ordered(endpoints)?,
+            lines: Lines::default(),
         })
     }
 

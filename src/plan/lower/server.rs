@@ -14,6 +14,7 @@ use crate::vocab::{ByteSize, Pattern};
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
 const HTTP_CONNECTIONS_MAX: usize = 4000;
+const BLOCKS_MAX: usize = 100_000;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
@@ -44,6 +45,7 @@ impl Lowering<'_> {
                 CONNECTIONS_PER_IP_MAX,
                 "connections_per_ip",
             ),
+            blocks_max: self.above_zero(limits.blocks, BLOCKS_MAX, "blocks"),
             http_connections_max: self.above_zero(
                 limits.http_connections,
                 HTTP_CONNECTIONS_MAX,

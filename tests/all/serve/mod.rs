@@ -7,6 +7,7 @@ mod auth;
 mod bench;
 mod client;
 mod compression;
+mod control;
 mod drain;
 mod edge;
 mod errors;

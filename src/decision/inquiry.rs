@@ -1,0 +1,325 @@
+//! The way of a connection and its frames, asked step by step.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decision::{self, Asker, Standing, Step, Surroundings, Target, Telling, Trail, Verdict};
+use crate::plan::{AutoJoin, Clause, Endpoint, OnExceed, OnTooMany, Plan, RateKey, RateLimit};
+use crate::rule::{ConnectionFacts, Facts, Reads};
+use crate::vocab::{ConnectionId, Parameters, Timestamp, User, format_duration};
+
+/// Somebody who is, or would be, connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor<'a> {
+    /// Where.
+    pub endpoint: &'a Arc<Endpoint>,
+    /// Who.
+    pub user: &'a User,
+    /// The parameters of the path.
+    pub path: &'a Parameters,
+    /// The query, without credentials.
+    pub query: &'a Parameters,
+    /// Where from.
+    pub ip: IpAddr,
+    /// The connection's id.
+    pub id: ConnectionId,
+    /// The moment of the question.
+    pub now: Timestamp,
+}
+
+/// An inquiry into what somebody may do. Each method takes some of the steps, and yields nothing where one of them refuses.
+pub struct Inquiry<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) around: &'a dyn Surroundings,
+    /// The steps so far.
+    pub trail: Trail<'a>,
+}
+
+impl<'a> Visitor<'a> {
+    /// What rules see of somebody who has just come.
+    pub fn facts(&self) -> Facts<'a> {
+        Facts {
+            user: Some(self.user),
+            path: Some(self.path),
+            query: Some(self.query),
+            connection: Some(ConnectionFacts {
+                id: self.id,
+                ip: self.ip,
+                endpoint: self.endpoint.path.as_str(),
+                age: Duration::ZERO,
+            }),
+            ..Facts::at(self.now)
+        }
+    }
+
+    pub(super) fn asker(&self) -> Asker<'a> {
+        Asker {
+            user: Some(&self.user.id),
+            ip: Some(self.ip),
+            endpoint: Some(self.endpoint),
+            room: None,
+        }
+    }
+}
+
+impl<'a> Inquiry<'a> {
+    /// An inquiry that has not asked anything.
+    pub fn new(plan: &'a Plan, around: &'a dyn Surroundings) -> Self {
+        Self {
+            plan,
+            around,
+            trail: Trail::new(plan),
+        }
+    }
+
+    /// Whether a connection from `ip` may ask for anything at `endpoint`, whoever it is.
+    pub fn arriving(&mut self, endpoint: &Endpoint, ip: IpAddr) -> Option<()> {
+        let block = self.around.block_at(ip);
+        self.blocked(ip.to_string(), block)?;
+        let asker = Asker {
+            ip: Some(ip),
+            endpoint: Some(endpoint),
+            ..Asker::default()
+        };
+        let limits = endpoint.connect_limits.iter();
+        let limits = limits.filter(|limit| limit.per != RateKey::User);
+        self.limits("connect_limit", limits, asker, Telling::Status)
+    }
+
+    fn blocked(&mut self, subject: String, block: Option<String>) -> Option<()> {
+        let Some(reason) = block else {
+            return Some(());
+        };
+        let step = Step::new("block", subject).refused_with(403);
+        let detail = format!("the application keeps it out: {reason}");
+        self.trail.take(step.detail(detail), &[])
+    }
+
+    /// Whether somebody with a credential is let in; the rooms in which it is then.
+    pub fn connecting(&mut self, visitor: &Visitor<'_>) -> Option<Vec<Target>> {
+        let endpoint = visitor.endpoint;
+        let block = self.around.block_of(visitor.user);
+        self.blocked(visitor.user.id.as_str().to_owned(), block)?;
+        let limits = endpoint.connect_limits.iter();
+        let limits = limits.filter(|limit| limit.per == RateKey::User);
+        self.limits("connect_limit", limits, visitor.asker(), Telling::Status)?;
+        self.places(visitor)?;
+        if let Some(rule) = &endpoint.allow {
+            let clauses = [Clause::new("endpoints", endpoint.path.as_str(), "allow")];
+            let step = Step::new("allow", endpoint.path.as_str());
+            let facts = visitor.facts();
+            self.trail.ask(
+                step,
+                &clauses,
+                Telling::Status,
+                Reads::default(),
+                |judge| decision::may_connect(judge, rule, &facts),
+            )?;
+        }
+        let mut rooms: Vec<Target> = Vec::new();
+        for (index, automatic) in endpoint.auto_join.iter().enumerate() {
+            match self.automatic(visitor, index, automatic) {
+                Some(target) => rooms.push(target),
+                None if automatic.when_allowed => {}
+                None => return None,
+            }
+        }
+        Some(rooms)
+    }
+
+    /// Whether the user has a connection left.
+    fn places(&mut self, visitor: &Visitor<'_>) -> Option<()> {
+        let limits = &visitor.endpoint.limits;
+        let connections = self.around.connections(visitor.endpoint, &visitor.user.id);
+        let Some(count) = connections else {
+            return Some(());
+        };
+        let max = limits.connections_per_user;
+        let step = Step::new("connections", visitor.user.id.as_str());
+        let step = match limits.on_too_many {
+            OnTooMany::Refuse if count >= max => step.refused_with(429),
+            _ => step,
+        };
+        let clauses = [Clause::new("endpoints", visitor.endpoint.path.as_str(), "")];
+        let detail = format!("the user has {count} of at most {max} connections here");
+        self.trail.take(step.detail(detail), &clauses)
+    }
+
+    fn automatic(
+        &mut self,
+        visitor: &Visitor<'_>,
+        index: usize,
+        automatic: &AutoJoin,
+    ) -> Option<Target> {
+        let telling = if automatic.when_allowed {
+            Telling::LeftOut
+        } else {
+            Telling::Status
+        };
+        let (plan, facts) = (self.plan, visitor.facts());
+        let key = format!("auto_join.{index}");
+        let clauses = [Clause::new(
+            "endpoints",
+            visitor.endpoint.path.as_str(),
+            &key,
+        )];
+        let step = Step::new("auto_join", automatic.room.text());
+        let target = decision::automatic(plan, automatic, &facts);
+        let step = match &target {
+            Ok(target) => step.detail(format!("`{}`", target.name)),
+            Err(_) => step,
+        };
+        let target = self
+            .trail
+            .ask(step, &clauses, telling, Reads::default(), |_| target)?;
+        self.enter(visitor, target, telling)
+    }
+
+    /// Whether a frame that asks to join the room called `name` is granted, for a connection that is in `rooms`; the room.
+    pub fn joining(
+        &mut self,
+        visitor: &Visitor<'_>,
+        rooms: &[Target],
+        name: &str,
+    ) -> Option<Target> {
+        let (endpoint, plan) = (visitor.endpoint, self.plan);
+        let path = endpoint.path.as_str();
+        self.limits(
+            "join_limit",
+            &endpoint.join_limits,
+            visitor.asker(),
+            Telling::Code,
+        )?;
+        let here = [Clause::new("endpoints", path, "")];
+        let left = decision::room_left(endpoint, rooms.iter().map(|room| &room.name), name);
+        let step = Step::new("rooms_per_connection", path);
+        self.trail.demand(step, &here, Telling::Code, left)?;
+        let target = decision::target(plan, name);
+        let (step, clauses) = match &target {
+            Ok(target) => {
+                let pattern = target.kind.pattern.as_str();
+                let step = Step::new("room", name).detail(format!("it is one of `{pattern}`"));
+                (step, vec![Clause::new("rooms", pattern, "")])
+            }
+            Err(_) => (Step::new("room", name), Vec::new()),
+        };
+        let target = self
+            .trail
+            .ask(step, &clauses, Telling::Code, Reads::default(), |_| target)?;
+        let step = Step::new("listed", target.kind.pattern.as_str());
+        let clauses = [Clause::new("endpoints", path, "rooms")];
+        self.trail
+            .ask(step, &clauses, Telling::Code, Reads::default(), |_| {
+                decision::is_joined_here(endpoint, &target)
+            })?;
+        self.enter(visitor, target, Telling::Code)
+    }
+
+    /// Whether the room itself lets somebody in.
+    fn enter(
+        &mut self,
+        visitor: &Visitor<'_>,
+        target: Target,
+        telling: Telling,
+    ) -> Option<Target> {
+        let (name, pattern) = (&target.name, target.kind.pattern.as_str());
+        let standing = self.around.room(name, &visitor.user.id);
+        let unknown = Reads {
+            users_count: standing.is_none(),
+            ..Reads::default()
+        };
+        let users_count = standing.map_or(0, |standing| standing.users_count);
+        let clauses = [Clause::new("rooms", pattern, "may_join")];
+        let step = Step::new("may_join", name.as_str());
+        let facts = visitor.facts();
+        self.trail
+            .ask(step, &clauses, telling, unknown, |judge| {
+                decision::may_join(judge, &target, users_count, &facts)
+            })?;
+        self.room_for(&target, standing, telling)?;
+        Some(target)
+    }
+
+    fn room_for(
+        &mut self,
+        target: &Target,
+        standing: Option<Standing>,
+        telling: Telling,
+    ) -> Option<()> {
+        let clause = Clause::new("rooms", target.kind.pattern.as_str(), "limits.users");
+        let max = target.kind.users_max;
+        let step = Step::new("users", target.name.as_str());
+        match standing {
+            None if self.plan.lines.is_written(&clause) => {
+                let detail =
+                    format!("at most {max} at a time; how many there are, a running server knows");
+                self.trail.take(step.detail(detail), &[clause])
+            }
+            None => Some(()),
+            Some(standing) => {
+                let count = standing.users_count;
+                let detail = match standing.is_member {
+                    true => "the user is in it now".to_owned(),
+                    false => format!("it has {count} of at most {max} users now"),
+                };
+                let (name, kind) = (&target.name, &target.kind);
+                self.trail.ask(
+                    step.detail(detail),
+                    &[clause],
+                    telling,
+                    Reads::default(),
+                    |_| match standing.is_member {
+                        true => Ok(()),
+                        false => decision::has_place(kind, name, count),
+                    },
+                )
+            }
+        }
+    }
+
+    /// Whether each of `limits` has a token for `asker`.
+    pub(super) fn limits<'l>(
+        &mut self,
+        name: &'static str,
+        limits: impl IntoIterator<Item = &'l Arc<RateLimit>>,
+        asker: Asker<'_>,
+        telling: Telling,
+    ) -> Option<()> {
+        for limit in limits {
+            let step = Step::new(name, &*limit.name);
+            let step = match self.around.wait(limit, asker) {
+                None => step.detail("how many tokens are left, a running server knows"),
+                Some(Duration::ZERO) => step.detail("there is a token"),
+                Some(wait) => exceeded(step, limit, wait, telling),
+            };
+            let clauses = [Clause::new("rate_limits", &limit.name, "")];
+            self.trail.take(step, &clauses)?;
+        }
+        Some(())
+    }
+}
+
+fn exceeded(step: Step, limit: &RateLimit, wait: Duration, telling: Telling) -> Step {
+    let wait = format_duration(Duration::from_millis(
+        u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX),
+    ));
+    if limit.dry_run {
+        return step.detail(format!(
+            "there is no token for {wait}; `dry_run` only counts that"
+        ));
+    }
+    let then = match (telling, limit.on_exceed) {
+        (Telling::Status | Telling::LeftOut, _) | (_, OnExceed::Error) => "",
+        (_, OnExceed::Drop) => ": the frame is dropped without a word",
+        (_, OnExceed::Close) => ": the connection ends with 4029",
+    };
+    let step = step.detail(format!("there is no token for {wait}{then}"));
+    match telling {
+        Telling::Code => Step {
+            code: Some("rate_limited"),
+            ..step.verdict(Verdict::Refused)
+        },
+        Telling::Status | Telling::LeftOut => step.refused_with(429),
+    }
+}

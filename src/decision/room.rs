@@ -1,0 +1,138 @@
+//! Which room a name means, and who may be in it.
+
+use std::sync::Arc;
+
+use crate::decision::Judge;
+use crate::plan::{AutoJoin, Endpoint, Plan, RoomKind};
+use crate::protocol::{Reject, RejectCode};
+use crate::rule::{Facts, RoomFacts, Rule};
+use crate::vocab::{Parameters, RoomName};
+
+/// A room's name and what it is an instance of.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The name.
+    pub name: RoomName,
+    /// The kind that it is an instance of.
+    pub kind: Arc<RoomKind>,
+    /// The parameters of its name.
+    pub parameters: Parameters,
+}
+
+/// The room called `name`, if a declared pattern has it.
+///
+/// # Errors
+/// `bad_room`: it is no name, or no pattern has it.
+pub fn target(plan: &Plan, name: &str) -> Result<Target, Reject> {
+    let shown: String = name.chars().take(128).collect();
+    let name = RoomName::parse(name).map_err(|error| {
+        Reject::new(
+            RejectCode::BadRoom,
+            format!("`{shown}` is not a room's name: {error}"),
+        )
+    })?;
+    match plan.room_kind(&name) {
+        Some((kind, parameters)) => Ok(Target {
+            kind: kind.clone(),
+            parameters,
+            name,
+        }),
+        None => Err(Reject::new(
+            RejectCode::BadRoom,
+            format!("there is no room `{shown}`"),
+        )),
+    }
+}
+
+/// Whether the endpoint's own rule lets in whoever `facts` are about.
+///
+/// # Errors
+/// `forbidden`.
+pub fn may_connect(judge: &impl Judge, allow: &Rule, facts: &Facts<'_>) -> Result<(), Reject> {
+    if judge.allows(allow, facts) {
+        return Ok(());
+    }
+    let reject = Reject::new(RejectCode::Forbidden, "you may not connect here");
+    Err(reject.cause(format!("allow: {}", allow.text())))
+}
+
+/// The automatic room of whoever `facts` are about.
+///
+/// # Errors
+/// Its template yields no room's name; where it could not be rendered, the cause says why.
+pub fn automatic(plan: &Plan, automatic: &AutoJoin, facts: &Facts<'_>) -> Result<Target, Reject> {
+    let name = automatic.room.render(facts).map_err(|failure| {
+        Reject::new(RejectCode::BadRoom, "this room has no valid name").cause(failure.to_string())
+    })?;
+    target(plan, &name)
+}
+
+/// Whether a connection that is in `rooms` may be in the one called `name` too.
+///
+/// # Errors
+/// `too_many_rooms`.
+pub fn room_left<'r>(
+    endpoint: &Endpoint,
+    mut rooms: impl ExactSizeIterator<Item = &'r RoomName>,
+    name: &str,
+) -> Result<(), Reject> {
+    let max = endpoint.limits.rooms_per_connection;
+    if rooms.len() < max || rooms.any(|room| room.as_str() == name) {
+        return Ok(());
+    }
+    let message = format!("a connection may be in {max} rooms here");
+    Err(Reject::new(RejectCode::TooManyRooms, message))
+}
+
+/// Whether frames join rooms of this kind at `endpoint`.
+///
+/// # Errors
+/// `forbidden`.
+pub fn is_joined_here(endpoint: &Endpoint, target: &Target) -> Result<(), Reject> {
+    let mut kinds = endpoint.rooms.iter();
+    if kinds.any(|kind| kind.index == target.kind.index) {
+        return Ok(());
+    }
+    Err(Reject::new(
+        RejectCode::Forbidden,
+        "rooms of this kind are not joined here",
+    ))
+}
+
+/// Whether the room's own rule lets in whoever `facts` are about, while it has `users_count` users.
+///
+/// # Errors
+/// `forbidden`.
+pub fn may_join(
+    judge: &impl Judge,
+    target: &Target,
+    users_count: usize,
+    facts: &Facts<'_>,
+) -> Result<(), Reject> {
+    let facts = Facts {
+        params: Some(&target.parameters),
+        room: Some(RoomFacts {
+            name: target.name.as_str(),
+            users_count,
+        }),
+        ..*facts
+    };
+    if judge.allows(&target.kind.may_join, &facts) {
+        return Ok(());
+    }
+    let message = format!("you may not join `{}`", target.name);
+    Err(Reject::new(RejectCode::Forbidden, message)
+        .cause(format!("may_join: {}", target.kind.may_join.text())))
+}
+
+/// Whether a room of `users_count` users has a place for one who is not among them.
+///
+/// # Errors
+/// `room_full`.
+pub fn has_place(kind: &RoomKind, name: &RoomName, users_count: usize) -> Result<(), Reject> {
+    if users_count < kind.users_max {
+        return Ok(());
+    }
+    let message = format!("`{name}` has as many users as it may");
+    Err(Reject::new(RejectCode::RoomFull, message))
+}
