@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::auth::{AuthError, Authenticator, Mint, MintError, Outcome, RefusalKind, Request, mint};
-use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+use crate::plan::{AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, Place, Session};
 use crate::rule::{ConnectionFacts, Known, Template};
 use crate::vocab::{Clock, ConnectionId, Parameters, Secret, Timestamp, VirtualClock};
 
@@ -36,6 +36,7 @@ fn jwt() -> Jwt {
         user_id: "sub".into(),
         username: Some("name".into()),
         claims: None,
+        expiry: Expiry::Close,
     }
 }
 

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
+use crate::engine::joining::{Pass, Target};
 use crate::engine::limit::Subject;
 use crate::engine::link::Link;
-use crate::engine::membership::Target;
 use crate::engine::presence::welcome;
 use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
@@ -46,6 +46,7 @@ pub struct Admission {
 /// A room to be in from the start.
 struct Automatic {
     target: Target,
+    pass: Pass,
     /// A refusal leaves it out.
     when_allowed: bool,
 }
@@ -126,8 +127,6 @@ impl Engine {
         if let Some(rule) = &admission.arrival.endpoint.allow
             && !self.allows(rule, &facts)
         {
-            let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
-            tracing::debug!(%user, %ip, rule = rule.text(), "endpoint not allowed");
             return Err(Refusal::forbidden("you may not connect here"));
         }
         Ok(admission)
@@ -147,14 +146,18 @@ impl Engine {
                 .and_then(|name| self.target(&name).map_err(|reject| Refusal::forbidden(reject.message)))
                 .and_then(|target| {
                     let user = &admission.arrival.identity.user;
-                    let may = self.may_join(&target, &facts).and_then(|()| self.has_place(&target, user));
-                    may.map_err(|reject| Refusal::forbidden(reject.message))?;
-                    Ok(target)
+                    let may = self.may_join(&target, &facts).and_then(|pass| {
+                        self.has_place(&target, user)?;
+                        Ok(pass)
+                    });
+                    let pass = may.map_err(|reject| Refusal::forbidden(reject.message))?;
+                    Ok((target, pass))
                 });
             let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(Automatic {
+                Ok((target, pass)) => rooms.push(Automatic {
                     target,
+                    pass,
                     when_allowed,
                 }),
                 Err(_) if when_allowed => {}
@@ -212,6 +215,7 @@ impl Engine {
         let mut joined = Vec::new();
         for Automatic {
             target,
+            pass,
             when_allowed,
         } in rooms
         {
@@ -219,7 +223,7 @@ impl Engine {
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
-            match self.join(connection, &target, position, None) {
+            match self.join(connection, &target, pass, position, None) {
                 Ok(standing) => joined.push(standing),
                 Err(_) if when_allowed => {}
                 Err(reject) => {
@@ -252,8 +256,8 @@ impl Engine {
             inner.receipts = None;
             std::mem::take(&mut inner.seats)
         };
-        for hall in seats {
-            self.vacate(connection, &hall);
+        for seat in seats {
+            self.vacate(connection, &seat.hall);
         }
         self.metrics.connections[connection.endpoint.index].dec();
     }

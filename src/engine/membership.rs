@@ -6,149 +6,26 @@ use crate::broker::memory::HallState;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
-use crate::engine::limit::Subject;
-use crate::engine::pipeline::Refused;
+use crate::engine::joining::{Pass, Target, place_in};
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
+use crate::engine::reader::Reading;
+use crate::engine::refresh::Changeover;
+use crate::engine::seat::Seat;
 use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
-use crate::plan::{AnnounceTo, Receipt, RoomKind};
+use crate::plan::{AnnounceTo, Receipt};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
 use crate::room::{Arrival, Departure, Grace, Replay, Room};
-use crate::rule::{Facts, RoomFacts, Rule};
-use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
-
-/// A room's name and what it is an instance of.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) name: RoomName,
-    pub(super) kind: Arc<RoomKind>,
-    pub(super) parameters: Parameters,
-}
+use crate::vocab::{AudienceSet, MessageName, Position, User, UserId};
 
 impl Engine {
-    /// The room called `name`, if a declared pattern has it.
-    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
-        let shown: String = name.chars().take(128).collect();
-        let name = RoomName::parse(name).map_err(|error| {
-            Reject::new(
-                RejectCode::BadRoom,
-                format!("`{shown}` is not a room's name: {error}"),
-            )
-        })?;
-        match self.plan.room_kind(&name) {
-            Some((kind, parameters)) => Ok(Target {
-                kind: kind.clone(),
-                parameters,
-                name,
-            }),
-            None => Err(Reject::new(
-                RejectCode::BadRoom,
-                format!("there is no room `{shown}`"),
-            )),
-        }
-    }
-
-    /// What a rule says; one that fails to evaluate denies, and the log names it.
-    pub(super) fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
-        match rule.allows(facts) {
-            Ok(true) => true,
-            Ok(false) => {
-                self.metrics.rule_denials.inc();
-                false
-            }
-            Err(failure) => {
-                self.metrics.rule_failures.inc();
-                tracing::warn!(rule = rule.text(), %failure, "a rule could not be evaluated, and so denies");
-                false
-            }
-        }
-    }
-
-    /// Whether the room's own rule lets somebody in.
-    pub(super) fn may_join(&self, target: &Target, facts: &Facts<'_>) -> Result<(), Reject> {
-        let users_count = self
-            .rooms
-            .find(target.name.as_str())
-            .map_or(0, |hall| hall.lock().room.members.users_count());
-        let facts = Facts {
-            params: Some(&target.parameters),
-            room: Some(RoomFacts {
-                name: target.name.as_str(),
-                users_count,
-            }),
-            ..*facts
-        };
-        if self.allows(&target.kind.may_join, &facts) {
-            return Ok(());
-        }
-        let message = format!("you may not join `{}`", target.name);
-        Err(Reject::new(RejectCode::Forbidden, message)
-            .cause(format!("may_join: {}", target.kind.may_join.text())))
-    }
-
-    /// Whether the room has a place for `user`.
-    pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
-        match self.rooms.find(target.name.as_str()) {
-            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
-            None => Ok(()),
-        }
-    }
-
-    /// A frame asks to join.
-    pub(super) fn join_by_frame(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        name: &str,
-        since: Option<Position>,
-        id: Option<&str>,
-    ) -> Result<(), Refused> {
-        let endpoint = &connection.endpoint;
-        {
-            let mut inner = connection.inner.lock();
-            let subject = Subject {
-                user: Some(&connection.user.id),
-                ip: Some(connection.ip),
-                endpoint: Some(endpoint),
-                room: None,
-            };
-            self.limits
-                .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
-                .map_err(Refused::TooFast)?;
-            let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
-            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
-                let message = format!(
-                    "a connection may be in {} rooms here",
-                    endpoint.limits.rooms_per_connection
-                );
-                return Err(Reject::new(RejectCode::TooManyRooms, message).into());
-            }
-        }
-        let target = self.target(name)?;
-        if !endpoint
-            .rooms
-            .iter()
-            .any(|kind| kind.index == target.kind.index)
-        {
-            return Err(Reject::new(
-                RejectCode::Forbidden,
-                "rooms of this kind are not joined here",
-            )
-            .into());
-        }
-        self.may_join(
-            &target,
-            &connection.facts(self.clock.now(), self.clock.monotonic()),
-        )?;
-        self.join(connection, &target, since, Some(id))?;
-        Ok(())
-    }
-
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
     /// Returns what `welcome` says of the room.
     pub(super) fn join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         target: &Target,
+        pass: Pass,
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
@@ -181,20 +58,26 @@ impl Engine {
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let answer = answer.map(|id| joined(id, &standing));
+                let (now, audiences) = (self.clock.now(), pass.audiences);
                 let replay = state
                     .room
-                    .replay(self.clock.now(), since, connection.device());
+                    .replay(now, since, connection.device(), audiences);
                 let opening = opening(hall, &state.room, answer, replay);
                 let receipt = state
                     .room
                     .position()
                     .map(|position| position.seq)
                     .filter(|_| receives_by_reading);
-                state.queue.enter(connection.clone(), opening, receipt);
+                let reading = Reading {
+                    opening,
+                    receipt,
+                    audiences,
+                };
+                state.queue.enter(connection.clone(), reading);
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
-                connection.inner.lock().seats.push(hall.clone());
+                connection.inner.lock().sit(hall, audiences);
                 Ok((standing, flush_if_needed(hall, &mut state.queue)))
             },
         )?;
@@ -268,13 +151,36 @@ impl Engine {
             .inner
             .lock()
             .seats
-            .retain(|seat| !Arc::ptr_eq(seat, &hall));
+            .retain(|seat| !Arc::ptr_eq(&seat.hall, &hall));
         let answer = Object::new("left", 64)
             .optional("id", id)
             .field("room", hall.name.as_str())
             .finish();
         self.depart(connection, &hall, Grace::None, Some(answer));
         Ok(())
+    }
+
+    /// A connection may not stay in a room any more. `over` is told when everything before is written.
+    pub(super) fn put_out(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        seat: &Seat,
+        reason: &str,
+        over: Option<&Arc<Changeover>>,
+    ) {
+        if !connection.inner.lock().stand_up(seat) {
+            return;
+        }
+        if let Some(over) = over {
+            let none = AudienceSet::NONE;
+            let queue = &mut seat.hall.lock().queue;
+            queue.change(connection.serial, none, over.one_more());
+        }
+        let left = Object::new("left", 64)
+            .field("room", seat.hall.name.as_str())
+            .field("reason", reason)
+            .finish();
+        self.depart(connection, &seat.hall, Grace::None, Some(left));
     }
 
     /// The connection broke, or was closed.
@@ -348,14 +254,6 @@ impl Engine {
     }
 }
 
-fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
-    if room.has(&user.id) || room.members.users_count() < kind.users_max {
-        return Ok(());
-    }
-    let message = format!("`{name}` has as many users as it may");
-    Err(Reject::new(RejectCode::RoomFull, message))
-}
-
 /// What a newcomer gets before anything else: the answer, what was said before, and who is here.
 fn opening(hall: &Hall, room: &Room, answer: Option<Frame>, replay: Replay) -> Vec<Frame> {
     let mut opening: Vec<Frame> = answer.into_iter().collect();
@@ -385,8 +283,8 @@ pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<
 /// The room of that name, if the connection is in it.
 pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
     let inner = connection.inner.lock();
-    let found = inner.seats.iter().find(|hall| hall.name.as_str() == name);
-    found.cloned().ok_or_else(|| {
+    let found = inner.seats.iter().find(|seat| seat.name.as_str() == name);
+    found.map(|seat| seat.hall.clone()).ok_or_else(|| {
         let shown: String = name.chars().take(128).collect();
         Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
     })

@@ -207,7 +207,8 @@ impl Engine {
             RawRoute::Others => Audience::NotUser(connection.user_serial),
         };
         let seats = connection.inner.lock().seats.clone();
-        for hall in seats {
+        for seat in seats {
+            let hall = seat.hall;
             let flush = {
                 let mut state = hall.lock();
                 if state.queue.is_full() {
@@ -266,14 +267,14 @@ fn find(
 /// The one room that takes a type, where the frame names none.
 fn the_seat(connection: &Connection, name: &str) -> Result<(Arc<Message>, Place), Reject> {
     let inner = connection.inner.lock();
-    let mut takers = inner.seats.iter().filter_map(|hall| {
-        hall.kind
+    let mut takers = inner.seats.iter().filter_map(|seat| {
+        seat.kind
             .messages
             .get(name)
-            .map(|message| (message.clone(), hall))
+            .map(|message| (message.clone(), seat))
     });
     match (takers.next(), takers.next()) {
-        (Some((message, hall)), None) => Ok((message, Place::Seat(hall.clone()))),
+        (Some((message, seat)), None) => Ok((message, Place::Seat(seat.hall.clone()))),
         (Some(_), Some(_)) => Err(Reject::new(
             RejectCode::BadRoom,
             "you are in several rooms that take this: say which with `room`",

@@ -12,7 +12,7 @@ mod message;
 mod room;
 mod server;
 
-pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+pub use auth::{AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, Place, Session};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
@@ -20,11 +20,12 @@ pub use endpoint::{
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
-pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
+pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 
 use std::sync::Arc;
 
+use crate::rule::Label;
 use crate::vocab::{Parameters, RoomName};
 
 /// The whole configuration.
@@ -38,6 +39,8 @@ pub struct Plan {
     pub auth: Vec<Arc<AuthMode>>,
     /// Token buckets.
     pub rate_limits: Vec<Arc<RateLimit>>,
+    /// Every rule that may deny something, by its index.
+    pub rules: Vec<Arc<Label>>,
     /// Message types as declared, without a room's overrides.
     pub messages: Vec<Arc<Message>>,
     /// Kinds of rooms, those with more literal segments first.

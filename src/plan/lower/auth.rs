@@ -9,7 +9,7 @@ use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+use crate::plan::{AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, Place, Session};
 use crate::rule::{Known, Template};
 use crate::vocab::Secret;
 
@@ -131,6 +131,10 @@ impl Lowering<'_> {
             user_id: written.user_id.as_ref().map_or("sub", Text::as_str).into(),
             username: written.username.as_ref().map(|text| text.as_str().into()),
             claims: None,
+            expiry: match written.expiry.map(|expiry| expiry.value) {
+                Some(config::Expiry::Refresh) => Expiry::Refresh,
+                Some(config::Expiry::Close) | None => Expiry::Close,
+            },
         })
     }
 
@@ -151,14 +155,6 @@ impl Lowering<'_> {
         };
         if let Some((span, what)) = key {
             self.unsupported(span, what, secret_instead);
-        }
-        if let Some(expiry) = written
-            .expiry
-            .filter(|expiry| expiry.value == config::Expiry::Refresh)
-        {
-            let instead =
-                "write `expiry: close`: the client comes back with a new token after 4001";
-            self.unsupported(expiry.span, "`expiry: refresh`", instead);
         }
     }
 
