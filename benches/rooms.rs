@@ -94,6 +94,7 @@ fn engine() -> Outcome<Arc<Engine>> {
     let names = MetricNames {
         messages: &["line"],
         endpoints: &["/ws"],
+        rules: &["rooms.live:{id}.may_join", "rooms.kept:{id}.may_join"],
         reject_codes: &trunkline::protocol::RejectCode::ALL.map(|code| code.as_str()),
         ..MetricNames::default()
     };

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::auth::{AuthError, Authenticator, Mint, MintError, Outcome, RefusalKind, Request, mint};
 use crate::plan::key::Key;
 use crate::plan::{
-    AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, KeySource, Lifetime, Place, Session,
-    TokenKeys,
+    AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, KeySource, Lifetime, Place,
+    Session, TokenKeys,
 };
 use crate::rule::{ConnectionFacts, Known, Template};
 use crate::vocab::{Clock, ConnectionId, Identity, Parameters, Secret, Timestamp, VirtualClock};
@@ -48,6 +48,7 @@ fn jwt() -> Jwt {
         user_id: "sub".into(),
         username: Some("name".into()),
         claims: None,
+        expiry: Expiry::Close,
     }
 }
 

@@ -31,4 +31,7 @@ use crate::rule::{Facts, Rule};
 pub trait Judge {
     /// What `rule` says; one that fails to evaluate denies.
     fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool;
+
+    /// What `rule` says, which opens something and denies nothing.
+    fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> bool;
 }

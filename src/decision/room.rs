@@ -6,7 +6,7 @@ use crate::decision::Judge;
 use crate::plan::{AutoJoin, Endpoint, Plan, RoomKind};
 use crate::protocol::{Reject, RejectCode};
 use crate::rule::{Facts, RoomFacts, Rule};
-use crate::vocab::{Parameters, RoomName};
+use crate::vocab::{AudienceSet, Parameters, RoomName};
 
 /// A room's name and what it is an instance of.
 #[derive(Clone, Debug)]
@@ -99,7 +99,8 @@ pub fn is_joined_here(endpoint: &Endpoint, target: &Target) -> Result<(), Reject
     ))
 }
 
-/// Whether the room's own rule lets in whoever `facts` are about, while it has `users_count` users.
+/// Whether the room's own rules let in whoever `facts` are about, while it has `users_count` users; the audiences that it is of
+/// then.
 ///
 /// # Errors
 /// `forbidden`.
@@ -108,7 +109,7 @@ pub fn may_join(
     target: &Target,
     users_count: usize,
     facts: &Facts<'_>,
-) -> Result<(), Reject> {
+) -> Result<AudienceSet, Reject> {
     let facts = Facts {
         params: Some(&target.parameters),
         room: Some(RoomFacts {
@@ -117,12 +118,17 @@ pub fn may_join(
         }),
         ..*facts
     };
-    if judge.allows(&target.kind.may_join, &facts) {
-        return Ok(());
+    let kind = &target.kind;
+    if !judge.allows(&kind.may_join, &facts) {
+        let message = format!("you may not join `{}`", target.name);
+        let cause = format!("may_join: {}", kind.may_join.text());
+        return Err(Reject::new(RejectCode::Forbidden, message).cause(cause));
     }
-    let message = format!("you may not join `{}`", target.name);
-    Err(Reject::new(RejectCode::Forbidden, message)
-        .cause(format!("may_join: {}", target.kind.may_join.text())))
+    let audiences = kind.audiences.iter().enumerate();
+    let of = audiences.filter(|(_, audience)| judge.holds(&audience.rule, &facts));
+    Ok(of
+        .filter_map(|(number, _)| AudienceSet::of(number))
+        .collect())
 }
 
 /// Whether a room of `users_count` users has a place for one who is not among them.

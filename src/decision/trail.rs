@@ -37,6 +37,10 @@ impl Judge for Witness {
         *self.heard.borrow_mut() = Some((rule.text().into(), account));
         lets_on
     }
+
+    fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+        rule.account(facts, self.unknown).answer == Answer::Yes
+    }
 }
 
 impl<'a> Trail<'a> {
@@ -147,7 +151,10 @@ fn refuse(step: &mut Step, reject: &Reject, telling: Telling) {
         Telling::Code => step.code = Some(reject.code.as_str()),
     }
     if step.detail.is_none() {
-        let violations = reject.details.as_ref().and_then(|details| details.as_array());
+        let violations = reject
+            .details
+            .as_ref()
+            .and_then(|details| details.as_array());
         let violations: Vec<String> = violations
             .into_iter()
             .flatten()
@@ -163,6 +170,8 @@ fn refuse(step: &mut Step, reject: &Reject, telling: Telling) {
     }
     if telling == Telling::LeftOut {
         let why = step.detail.take().unwrap_or_default();
-        step.detail = Some(format!("left out, since it stands under `when_allowed`: {why}"));
+        step.detail = Some(format!(
+            "left out, since it stands under `when_allowed`: {why}"
+        ));
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::decision::{self, Target};
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
+use crate::engine::joining::Pass;
 use crate::engine::limit::Subject;
 use crate::engine::link::Link;
 use crate::engine::presence::welcome;
@@ -46,6 +47,7 @@ pub struct Admission {
 /// A room to be in from the start.
 struct Automatic {
     target: Target,
+    pass: Pass,
     /// A refusal leaves it out.
     when_allowed: bool,
 }
@@ -124,11 +126,8 @@ impl Engine {
         };
         let facts = admission.facts(self.clock.now());
         if let Some(rule) = &admission.arrival.endpoint.allow {
-            decision::may_connect(&**self, rule, &facts).map_err(|reject| {
-                let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
-                tracing::debug!(%user, %ip, cause = reject.cause, "endpoint not allowed");
-                Refusal::forbidden(reject.message)
-            })?;
+            decision::may_connect(&**self, rule, &facts)
+                .map_err(|reject| Refusal::forbidden(reject.message))?;
         }
         admission.rooms = self.automatic_rooms(&admission)?;
         Ok(admission)
@@ -145,15 +144,16 @@ impl Engine {
                     }
                 })
                 .and_then(|target| {
-                    self.may_join(&target, &facts)?;
+                    let pass = self.may_join(&target, &facts)?;
                     self.has_place(&target, &admission.arrival.identity.user)?;
-                    Ok(target)
+                    Ok((target, pass))
                 })
                 .map_err(|reject| Refusal::forbidden(reject.message));
             let when_allowed = automatic.when_allowed;
             match target {
-                Ok(target) => rooms.push(Automatic {
+                Ok((target, pass)) => rooms.push(Automatic {
                     target,
+                    pass,
                     when_allowed,
                 }),
                 Err(_) if when_allowed => {}
@@ -216,6 +216,7 @@ impl Engine {
         let mut joined = Vec::new();
         for Automatic {
             target,
+            pass,
             when_allowed,
         } in rooms
         {
@@ -223,7 +224,7 @@ impl Engine {
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
-            match self.join(connection, &target, position, None) {
+            match self.join(connection, &target, pass, position, None) {
                 Ok(standing) => joined.push(standing),
                 Err(_) if when_allowed => {}
                 Err(reject) => {
@@ -256,8 +257,8 @@ impl Engine {
             inner.receipts = None;
             inner.seats.clone()
         };
-        for hall in seats {
-            self.vacate(connection, &hall);
+        for seat in seats {
+            self.vacate(connection, &seat);
         }
         self.metrics.connections[connection.endpoint.index].dec();
     }

@@ -55,11 +55,7 @@ impl Engine {
             ClientFrame::Received { room, seq } => {
                 Ok(self.received(connection, id, room.as_deref(), seq)?)
             }
-            ClientFrame::Token(_) => Err(Reject::new(
-                RejectCode::BadFrame,
-                "no token is awaited here: connect again with the new one",
-            )
-            .into()),
+            ClientFrame::Token(token) => Ok(self.refresh(connection, id, &token)?),
             ClientFrame::State => Err(Reject::new(
                 RejectCode::UnknownType,
                 "no presence state is declared here",
@@ -110,7 +106,8 @@ impl Engine {
             .unwrap_or(HISTORY_PAGE_MAX)
             .clamp(1, HISTORY_PAGE_MAX);
         let page = if hall.kind.history.is_some() {
-            hall.lock().room.page(self.clock.now(), query.before, limit)
+            let (now, audiences) = (self.clock.now(), connection.audiences_in(&hall));
+            hall.lock().room.page(now, query.before, limit, audiences)
         } else {
             None
         };
@@ -153,12 +150,12 @@ impl Engine {
         seq: Seq,
     ) -> Result<(), Reject> {
         let hall = match room {
-            Some(room) => seat(connection, room)?,
+            Some(room) => seat(connection, room)?.hall,
             None => {
                 let inner = connection.inner.lock();
-                let mut inboxes = inner.seats.iter().filter(|hall| hall.kind.inbox.is_some());
+                let mut inboxes = inner.seats.iter().filter(|seat| seat.kind.inbox.is_some());
                 match (inboxes.next(), inboxes.next()) {
-                    (Some(hall), None) => hall.clone(),
+                    (Some(seat), None) => seat.hall.clone(),
                     _ => {
                         return Err(Reject::new(
                             RejectCode::BadRoom,
@@ -200,9 +197,10 @@ impl Engine {
         let Some(inbox) = &kind.inbox else {
             return false;
         };
+        let user = connection.identity();
         let facts = crate::rule::Facts {
             params: Some(parameters),
-            ..connection.facts(self.clock.now(), self.clock.monotonic())
+            ..connection.facts(&user, self.clock.now(), self.clock.monotonic())
         };
         match inbox.owner.evaluate(&facts) {
             Ok(serde_json::Value::String(owner)) => owner == connection.user.id.as_str(),

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use crate::engine::block::{Block, BlockOrder, BlockTarget, TooManyBlocks, token_id};
 use crate::engine::connection::Connection;
+use crate::engine::feed::Feed;
 use crate::engine::limit::AddressKey;
 use crate::engine::link::Phase;
+use crate::engine::membership::seat;
 use crate::engine::ticket::Refusal;
 use crate::engine::{Engine, random_bytes};
 use crate::plan::Endpoint;
@@ -94,7 +96,11 @@ impl Engine {
             .finish();
         let mut removed = 0;
         for connection in self.users.connections(user.as_str()) {
-            let departed = self.depart(&connection, &hall, Grace::None, Some(left.clone()));
+            let Ok(seat) = seat(&connection, hall.name.as_str()) else {
+                continue;
+            };
+            let farewell = |feed: &mut Feed| feed.answer(connection.serial, left.clone());
+            let departed = self.depart(&connection, &seat, Grace::None, farewell);
             removed += usize::from(departed);
         }
         self.end_absence(&hall, user);
@@ -250,8 +256,8 @@ impl Engine {
         connection.close_for(farewell.code(), farewell.reason());
         self.abandon_later(connection);
         let seats = connection.inner.lock().seats.clone();
-        for hall in seats {
-            self.depart(connection, &hall, Grace::None, None);
+        for seat in seats {
+            self.depart(connection, &seat, Grace::None, |_| {});
         }
         true
     }

@@ -57,6 +57,17 @@ pub struct Jwt {
     pub username: Option<Box<str>>,
     /// What the claims must look like.
     pub claims: Option<Arc<Schema>>,
+    /// What becomes of a connection whose token ends.
+    pub expiry: Expiry,
+}
+
+/// What becomes of a connection whose token ends. It may send a fresh one in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// It ends with 4001.
+    Close,
+    /// It is asked for a fresh one before.
+    Refresh,
 }
 
 /// What tokens have to be signed with.

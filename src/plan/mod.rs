@@ -16,7 +16,7 @@ mod room;
 mod server;
 
 pub use auth::{
-    AuthMethod, AuthMode, Credential, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
     TokenKeys,
 };
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
@@ -29,11 +29,12 @@ pub use limit::{OnExceed, RateKey, RateLimit};
 pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
-pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
+pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 
 use std::sync::Arc;
 
+use crate::rule::Label;
 use crate::vocab::{Parameters, RoomName};
 
 /// The whole configuration.
@@ -47,6 +48,8 @@ pub struct Plan {
     pub auth: Vec<Arc<AuthMode>>,
     /// Token buckets.
     pub rate_limits: Vec<Arc<RateLimit>>,
+    /// Every rule that may deny something, by its index.
+    pub rules: Vec<Arc<Label>>,
     /// Message types as declared, without a room's overrides.
     pub messages: Vec<Arc<Message>>,
     /// Kinds of rooms, those with more literal segments first.

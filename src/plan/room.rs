@@ -20,6 +20,8 @@ pub struct RoomKind {
     pub parameters: Vec<(Arc<str>, Arc<Schema>)>,
     /// Who may join.
     pub may_join: Arc<Rule>,
+    /// Groups of readers, by their number in an [`AudienceSet`](crate::vocab::AudienceSet).
+    pub audiences: Vec<Audience>,
     /// The message types that it takes, with its overrides.
     pub messages: HashMap<MessageName, Arc<Message>>,
     /// Who is here, where that is told.
@@ -34,6 +36,15 @@ pub struct RoomKind {
     pub idempotency_window: Duration,
     /// How many idempotency keys one room remembers; the oldest goes first.
     pub idempotency_keys_max: usize,
+}
+
+/// Readers of a room whom some of its messages are for.
+#[derive(Debug)]
+pub struct Audience {
+    /// Its name.
+    pub name: Box<str>,
+    /// Who is of it: sees what `may_join` sees, and is evaluated when somebody joins.
+    pub rule: Arc<Rule>,
 }
 
 /// `presence`.

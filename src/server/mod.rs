@@ -110,6 +110,7 @@ impl Running {
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
         let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
         let served = Served {
             engine: engine.clone(),
@@ -229,11 +230,13 @@ fn metrics(plan: &Plan) -> Metrics {
         .map(|endpoint| endpoint.path.as_str())
         .collect();
     let limits: Vec<&str> = plan.rate_limits.iter().map(|limit| &*limit.name).collect();
+    let rules: Vec<&str> = plan.rules.iter().map(|rule| &*rule.name).collect();
     let close_codes = CloseCode::ALL.map(CloseCode::as_u16);
     Metrics::new(&MetricNames {
         messages: &messages,
         endpoints: &endpoints,
         limits: &limits,
+        rules: &rules,
         reject_codes: &RejectCode::ALL.map(RejectCode::as_str),
         close_codes: &close_codes,
     })

@@ -27,6 +27,8 @@ pub struct MetricNames<'a> {
     pub endpoints: &'a [&'a str],
     /// Rate limits, by their index.
     pub limits: &'a [&'a str],
+    /// The keys of rules, by their index.
+    pub rules: &'a [&'a str],
     /// Codes of refusals.
     pub reject_codes: &'a [&'static str],
     /// Close codes.
@@ -168,10 +170,12 @@ pub struct Metrics {
     pub blocks: Gauge,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
-    /// Rules that could not be evaluated, and so denied.
-    pub rule_failures: Counter,
-    /// Rules that said no.
-    pub rule_denials: Counter,
+    /// What was denied, by the index of the rule that said no.
+    pub denials: Box<[Counter]>,
+    /// Rules that could not be evaluated, and so denied, by their index.
+    pub rule_failures: Box<[Counter]>,
+    /// Replies that could not be made.
+    pub reply_failures: Counter,
     /// Panics that ended one connection.
     pub panics: Counter,
     keys: Keys,
@@ -270,11 +274,14 @@ impl Metrics {
             ),
             blocks: own.one("blocks", "Users, tokens and addresses that are kept out"),
             rate_limited: own.limits(names.limits),
-            rule_failures: own.one(
+            denials: own.each("denials", "What a rule said no to", "rule", names.rules),
+            rule_failures: own.each(
                 "rule_failures",
                 "Rules that could not be evaluated, and so denied",
+                "rule",
+                names.rules,
             ),
-            rule_denials: own.one("rule_denials", "Rules that said no"),
+            reply_failures: own.one("reply_failures", "Replies that could not be made"),
             panics: own.one("panics", "Panics that ended one connection"),
             keys: Keys::new(own.0),
             questions: Questions::new(own.0),
@@ -372,6 +379,7 @@ mod tests {
             messages: &["message", "typing"],
             endpoints: &["/ws/room/{room_id}"],
             limits: &["chatty"],
+            rules: &["rooms.room:{room_id}.may_join"],
             reject_codes: &["bad_json", "schema"],
             close_codes: &[1000, 4008],
         })
@@ -410,8 +418,9 @@ mod tests {
             "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
             "trunkline_blocks 0",
-            "trunkline_rule_failures_total 0",
-            "trunkline_rule_denials_total 0",
+            r#"trunkline_denials_total{rule="rooms.room:{room_id}.may_join"} 0"#,
+            r#"trunkline_rule_failures_total{rule="rooms.room:{room_id}.may_join"} 0"#,
+            "trunkline_reply_failures_total 0",
             "trunkline_panics_total 0",
             &format!(r#"trunkline_build_info{{version="{version}"}} 1"#),
         ] {

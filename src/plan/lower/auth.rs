@@ -9,7 +9,7 @@ use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, Lifetime, Place, Session};
+use crate::plan::{AuthMethod, AuthMode, Credential, Expiry, Jwt, Lifetime, Place, Session};
 use crate::rule::{Known, Template};
 
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -112,10 +112,9 @@ impl Lowering<'_> {
     }
 
     fn jwt(&mut self, written: &config::Jwt) -> Option<Jwt> {
-        self.unsupported_jwt(written);
         let keys = self.token_keys(&written.algorithms, written.key.as_ref());
         let leeway = self.leeway(written.leeway);
-        let audiences = self.audiences(written.audience.as_ref());
+        let audiences = self.token_audiences(written.audience.as_ref());
         let lifetime = self.lifetime(written.require_exp);
         // Who the keys are asked of is who the tokens are from.
         let issuer = match (&written.issuer, &written.key) {
@@ -132,18 +131,11 @@ impl Lowering<'_> {
             user_id: written.user_id.as_ref().map_or("sub", Text::as_str).into(),
             username: written.username.as_ref().map(|text| text.as_str().into()),
             claims: None,
+            expiry: match written.expiry.map(|expiry| expiry.value) {
+                Some(config::Expiry::Refresh) => Expiry::Refresh,
+                Some(config::Expiry::Close) | None => Expiry::Close,
+            },
         })
-    }
-
-    fn unsupported_jwt(&mut self, written: &config::Jwt) {
-        if let Some(expiry) = written
-            .expiry
-            .filter(|expiry| expiry.value == config::Expiry::Refresh)
-        {
-            let instead =
-                "write `expiry: close`: the client comes back with a new token after 4001";
-            self.unsupported(expiry.span, "`expiry: refresh`", instead);
-        }
     }
 
     fn leeway(&mut self, written: Option<Spanned<Duration>>) -> Duration {
@@ -161,7 +153,7 @@ impl Lowering<'_> {
         value(written, LEEWAY)
     }
 
-    fn audiences(&mut self, written: Option<&Spanned<Vec<Text>>>) -> Vec<Box<str>> {
+    fn token_audiences(&mut self, written: Option<&Spanned<Vec<Text>>>) -> Vec<Box<str>> {
         let Some(written) = written else {
             return Vec::new();
         };

@@ -40,8 +40,10 @@ impl Lowering<'_> {
         let known = self.known_in_room(index);
         self.unsupported_room(written);
         let parameters = self.parameters(pattern.as_ref(), &written.params);
-        let may_join = self.may_join(written.may_join.as_ref(), &known);
-        let messages = self.messages_taken(&written.messages, &known, At::Room);
+        let name = &self.config.rooms[index].0.value;
+        let may_join = self.may_join(name, written.may_join.as_ref(), &known);
+        let messages = self.messages_taken(&written.messages, &known, At::Room(index));
+        let audiences = self.audiences(written, name, &known);
         let presence = self.presence(written.presence.as_ref());
         let history = written
             .history
@@ -69,6 +71,7 @@ impl Lowering<'_> {
             pattern: pattern?,
             parameters: parameters?,
             may_join: may_join?,
+            audiences: audiences?,
             messages: messages?,
             presence: presence?,
             history,
@@ -84,10 +87,6 @@ impl Lowering<'_> {
             self.webhook_names.cite(webhook, &mut self.findings);
             let instead = "let the application join the room as a client, which hears the same";
             self.unsupported(event.span, "`webhooks`", instead);
-        }
-        if let Some((name, _)) = room.audiences.first() {
-            let instead = "use a second room that only these readers may join";
-            self.unsupported(name.span, "`audiences`", instead);
         }
         let Some(presence) = &room.presence else {
             return;
@@ -106,11 +105,16 @@ impl Lowering<'_> {
         }
     }
 
-    fn may_join(&mut self, written: Option<&MayJoin>, known: &Known) -> Option<Arc<Rule>> {
+    fn may_join(
+        &mut self,
+        room: &str,
+        written: Option<&MayJoin>,
+        known: &Known,
+    ) -> Option<Arc<Rule>> {
         let instead =
             "write a rule over what the token says, such as `params.room_id in user.claims.rooms`";
         match written? {
-            MayJoin::Rule(text) => self.rule(text, known),
+            MayJoin::Rule(text) => self.rule(text, known, &format!("rooms.{room}.may_join")),
             MayJoin::Http(call) => {
                 self.unsupported(call.span, "`may_join: {http: …}`", instead);
                 None

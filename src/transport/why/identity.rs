@@ -1,6 +1,8 @@
 //! Who comes: which auth mode decides, and why a credential is refused.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -57,8 +59,10 @@ pub(super) fn identify(
     let modes = &knock.endpoint.auth;
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
-        let outcome = answering.authenticator.identify(alone, &request);
-        match settle(answering, knock, mode, outcome) {
+        let outcome = at_once(answering.authenticator.identify(alone, &request));
+        let settled =
+            outcome.map_or_else(elsewhere, |outcome| settle(answering, knock, mode, outcome));
+        match settled {
             Settled::Somebody(identity) => {
                 take(inquiry, mode, passed(mode, knock, &identity))?;
                 return Some(identity);
@@ -91,6 +95,18 @@ enum Settled {
     Unknown(String),
 }
 
+/// What is answered without waiting for anybody: the network is not asked.
+fn at_once<T>(answer: impl Future<Output = T>) -> Option<T> {
+    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}
+
+fn elsewhere() -> Settled {
+    Settled::Unknown("it takes somebody else to say, who is not asked for this".to_owned())
+}
+
 fn settle(
     answering: &Answering<'_>,
     knock: &Knock<'_>,
@@ -106,10 +122,13 @@ fn settle(
         Outcome::Refused(error @ AuthError::Missing { .. }) => Settled::PassedOver(error),
         Outcome::Refused(error) => refused(error),
         Outcome::AwaitFirstMessage { .. } => match &knock.question.who {
-            Who::Token(token) => match answering.authenticator.identify_token(mode, token) {
-                Ok(identity) => Settled::Somebody(identity),
-                Err(error) => refused(error),
-            },
+            Who::Token(token) => {
+                match at_once(answering.authenticator.identify_token(mode, token)) {
+                    Some(Ok(identity)) => Settled::Somebody(identity),
+                    Some(Err(error)) => refused(error),
+                    None => elsewhere(),
+                }
+            }
             _ => Settled::PassedOver(AuthError::Missing {
                 places: "the first frame, a `token`".to_owned(),
             }),
@@ -133,8 +152,8 @@ fn passed(mode: &AuthMode, knock: &Knock<'_>, identity: &Identity) -> Step {
     if claims.len() <= CLAIMS_BYTES_MAX && claims != "{}" {
         detail += &format!(", with the claims {claims}");
     }
-    let unused = matches!(knock.question.who, Who::Token(_))
-        && !matches!(mode.method, AuthMethod::Jwt(_));
+    let unused =
+        matches!(knock.question.who, Who::Token(_)) && !matches!(mode.method, AuthMethod::Jwt(_));
     if unused {
         detail += "; the token is not looked at";
     }
@@ -263,7 +282,8 @@ fn assumed_claims(
             let claims = Value::Object(claims);
             if let Some(Err(violations)) = jwt.claims.as_ref().map(|schema| schema.check(&claims)) {
                 let first = violations.first();
-                let (path, message) = first.map_or(("", ""), |first| (&*first.path, &*first.message));
+                let (path, message) =
+                    first.map_or(("", ""), |first| (&*first.path, &*first.message));
                 return Err(format!(
                     "`{name}` refuses a token with these claims: claims{path} {message}"
                 ));

@@ -3,11 +3,13 @@
 //! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
 
 mod admission;
+mod audiences;
 mod auth;
 mod bench;
 mod client;
 mod compression;
 mod control;
+mod denials;
 mod drain;
 mod edge;
 mod errors;
@@ -23,6 +25,7 @@ mod memory;
 mod presence;
 mod protocols;
 mod queue;
+mod refresh;
 mod resume;
 mod rooms;
 mod routes;

@@ -8,10 +8,10 @@ use trunkline::engine::{Arrival, RequestFacts};
 use trunkline::plan::Endpoint;
 use trunkline::vocab::{Epoch, Position, RoomName, Seq};
 
-use crate::simulation::client::{Client, OWN};
-use crate::simulation::expect::{May, Nonce, RoomIndex, Standing, What};
+use crate::simulation::client::{Client, OWN, TURNS};
+use crate::simulation::expect::{May, Nonce, RoomIndex, Standing, What, id_text};
 use crate::simulation::house::{
-    Announces, DOORS, Door, Inbox, ROOMS, Speech, Thins, USERS, is_stored, thins,
+    self, Announces, DOORS, Door, Inbox, Of, ROOMS, Speech, Thins, USERS, is_stored, thins,
 };
 use crate::simulation::room::{Audience, Gap, Member, Place, Seen, Subject};
 use crate::simulation::socket::Socket;
@@ -65,7 +65,7 @@ impl World {
     /// A connection knocks, and comes in if it may. `since` is where the automatic rooms are resumed from.
     pub(super) fn connect(
         &mut self,
-        user: usize,
+        (user, of): (usize, Of),
         door: usize,
         socket: Arc<Socket>,
         since: Option<(RoomIndex, Place)>,
@@ -85,7 +85,7 @@ impl World {
             request: RequestFacts::default(),
             ip,
             deflation: None,
-            identity: self.identity(user),
+            identity: self.identity(user, of),
             since: position
                 .iter()
                 .map(|(room, _, position)| {
@@ -112,7 +112,7 @@ impl World {
             self.clients[*older].end_in_peace();
         }
         let attached = self.engine.attach(admission, socket.clone(), Bytes::new());
-        let mut client = Client::new(user, door, attached, socket);
+        let mut client = Client::new((user, of), door, attached, socket);
         client.heard = self.ticked;
         self.clients.push(client);
         let index = self.clients.len() - 1;
@@ -155,7 +155,7 @@ impl World {
         since: Option<Place>,
         id: Option<usize>,
     ) -> Standing {
-        let user = self.clients[client].user;
+        let (user, of) = (self.clients[client].user, self.clients[client].of);
         let room = &mut self.rooms[index];
         let is_new = !room.members.contains_key(&user);
         let member = room.members.entry(user).or_insert(Member {
@@ -165,17 +165,17 @@ impl World {
         member.connections += 1;
         member.until = None;
         let standing = room.standing();
-        let (gap, replayed) = room.replay(since);
+        let (gap, replayed) = room.replay(since, of);
         let (kind, users) = (room.kind, room.members.len() as u64);
-        let mut opening: Vec<(What, May)> = Vec::new();
+        let mut opening: Vec<(What, May, usize)> = Vec::new();
         if let Some(id) = id {
             let standing = standing.clone();
-            opening.push((What::Joined { id, standing }, May::Nothing));
+            opening.push((What::Joined { id, standing }, May::Nothing, 0));
         }
         match gap {
             Gap::No => {}
-            Gap::Yes => opening.push((What::Gap(standing.clone()), May::Nothing)),
-            Gap::Perhaps => opening.push((What::Gap(standing.clone()), May::BeAbsent)),
+            Gap::Yes => opening.push((What::Gap(standing.clone()), May::Nothing, 0)),
+            Gap::Perhaps => opening.push((What::Gap(standing.clone()), May::BeAbsent, 0)),
         }
         for stored in replayed {
             let may = if stored.was_written {
@@ -183,15 +183,16 @@ impl World {
             } else {
                 May::Nothing
             };
-            opening.push((What::Message(stored.nonce), may));
+            opening.push((What::Message(stored.nonce), may, stored.audience));
         }
         if kind.announces == Announces::Everyone {
-            opening.push((What::Here(self.present(index)), May::Nothing));
+            opening.push((What::Here(self.present(index)), May::Nothing, 0));
         }
         self.clients[client].begin_replay();
-        for (what, may) in opening {
+        for (what, may, audience) in opening {
             let saying = Saying {
                 may,
+                audience,
                 opening: true,
                 ..IN_PLACE
             };
@@ -217,6 +218,27 @@ impl World {
         standing
     }
 
+    /// A connection's token is replaced: it is of `of` from now on.
+    pub(super) fn turn(&mut self, client: usize, of: Of) {
+        let id = self.next_id();
+        let identity = self.identity(self.clients[client].user, of);
+        let Some(connection) = self.clients[client].connection().cloned() else {
+            return;
+        };
+        let taken = self
+            .engine
+            .take_identity(&connection, identity, Some(&id_text(id)));
+        assert!(taken.is_ok(), "the token is the same user's");
+        self.clients[client].of = of;
+        for seat in self.clients[client].seats.clone() {
+            if of.is_out_of(self.rooms[seat].kind) {
+                self.exit(client, seat, Some(What::PutOut));
+            }
+        }
+        self.says_more();
+        self.tell(client, TURNS, What::Turned { id, of }, IN_PLACE);
+    }
+
     /// Who is in a room, with their connections.
     pub(super) fn present(&self, room: RoomIndex) -> Vec<(String, u64)> {
         let members = self.rooms[room].members.iter();
@@ -225,11 +247,12 @@ impl World {
             .collect()
     }
 
-    /// A connection gives a seat up: on purpose where there is an `id`.
-    pub(super) fn exit(&mut self, client: usize, index: RoomIndex, id: Option<usize>) {
+    /// A connection gives a seat up: not because it broke where there is a farewell.
+    pub(super) fn exit(&mut self, client: usize, index: RoomIndex, farewell: Option<What>) {
         let user = self.clients[client].user;
-        if let Some(id) = id {
-            self.tell(client, index, What::Left { id }, IN_PLACE);
+        let broke = farewell.is_none();
+        if let Some(farewell) = farewell {
+            self.tell(client, index, farewell, IN_PLACE);
         }
         self.clients[client].seats.retain(|seat| *seat != index);
         let now = self.now;
@@ -242,7 +265,7 @@ impl World {
         if member.connections > 0 {
             return;
         }
-        if id.is_none() && grace > 0 {
+        if broke && grace > 0 {
             member.until = Some(now + grace);
             return;
         }
@@ -327,20 +350,26 @@ impl World {
     fn publish(&mut self, index: RoomIndex, nonce: Nonce, origin: Origin) {
         let (now, name) = (self.now, self.facts[nonce].name);
         let audience = match (name, origin) {
-            ("aside", Origin::Client(client)) => Audience::NotUser(self.clients[client].user),
+            ("aside" | "whisper", Origin::Client(client)) => {
+                Audience::NotUser(self.clients[client].user)
+            }
             ("sync", Origin::Client(client)) => Audience::NotClient(client),
             _ => Audience::Everyone,
         };
         let what = What::Message(nonce);
+        let in_place = Saying {
+            audience: house::audience(name),
+            ..IN_PLACE
+        };
         if self.rooms[index].kind.keeps.is_some() && is_stored(name) {
-            let number = self.rooms[index].store(nonce, now);
+            let number = self.rooms[index].store(nonce, name, now);
             self.facts[nonce].stored = Some((number, self.rooms[index].life()));
         }
         match thins(name) {
-            Thins::No => self.say(index, &what, audience, IN_PLACE),
+            Thins::No => self.say(index, &what, audience, in_place),
             Thins::Drops => {
                 let may = May::BeDropped;
-                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
+                self.say(index, &what, audience, Saying { may, ..in_place });
             }
             Thins::Every(every) => {
                 let key = self.facts[nonce]
@@ -359,7 +388,7 @@ impl World {
                     kept_back: None,
                 };
                 self.rooms[index].subjects.insert(subject, begun);
-                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
+                self.say(index, &what, audience, Saying { may, ..in_place });
             }
         }
     }

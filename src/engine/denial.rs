@@ -1,0 +1,64 @@
+//! What rules say no to: logged with the rule and its place, counted by rule.
+
+use crate::decision::Judge;
+use crate::engine::Engine;
+use crate::rule::{Facts, Failure, Label, Rule};
+
+impl Judge for Engine {
+    fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+        match rule.allows(facts) {
+            Ok(true) => true,
+            Ok(false) => {
+                if let Some(label) = rule.label() {
+                    self.denied(label, facts);
+                }
+                false
+            }
+            Err(failure) => {
+                if let Some(label) = rule.label() {
+                    self.failed(label, &failure);
+                }
+                false
+            }
+        }
+    }
+
+    fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
+        rule.allows(facts).unwrap_or_else(|failure| {
+            if let Some(label) = rule.label() {
+                self.failed(label, &failure);
+            }
+            false
+        })
+    }
+}
+
+impl Engine {
+    /// Counts and logs that what stands at `label` said no.
+    pub(super) fn denied(&self, label: &Label, facts: &Facts<'_>) {
+        if let Some(counter) = self.metrics.denials.get(label.index) {
+            counter.inc();
+        }
+        tracing::debug!(
+            rule = &*label.name,
+            place = &*label.place,
+            text = &*label.text,
+            user = facts.user.map(|user| user.id.as_str()),
+            room = facts.room.map(|room| room.name),
+            "denied"
+        );
+    }
+
+    fn failed(&self, label: &Label, failure: &Failure) {
+        if let Some(counter) = self.metrics.rule_failures.get(label.index) {
+            counter.inc();
+        }
+        tracing::warn!(
+            rule = &*label.name,
+            place = &*label.place,
+            text = &*label.text,
+            %failure,
+            "a rule could not be evaluated, and so denies"
+        );
+    }
+}
