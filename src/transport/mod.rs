@@ -7,12 +7,16 @@ pub mod acceptor;
 mod api;
 mod arrival;
 mod endpoint;
+pub mod listening;
 pub mod lobby;
 mod operations;
+pub mod proxied;
 pub mod router;
 mod socket;
 pub mod stream;
+pub mod tls;
 pub mod upgrade;
+mod wire;
 
 use std::sync::Arc;
 

@@ -1,10 +1,12 @@
 //! Codes of what the file means: names, limits, what contradicts itself.
 
+mod edge;
 mod name;
 mod value;
 
 use super::Code;
 
+pub use edge::{BAD_CERTIFICATE, CERTIFICATE_TIME, EXPOSED_KEY, SERVED_NOWHERE};
 pub use name::{
     AMBIGUOUS_PATTERNS, BAD_NAME, BAD_PATTERN, NAME_COLLISION, NO_SUCH_ROOM, PATH_COLLISION,
     REPEATED, UNKNOWN_AUTH_MODE, UNKNOWN_MESSAGE, UNKNOWN_PARAMETER, UNKNOWN_RATE_LIMIT,
@@ -56,4 +58,8 @@ pub static ALL: &[&Code] = &[
     &PATH_COLLISION,
     &NO_SUCH_ROOM,
     &NO_RECEIPT,
+    &BAD_CERTIFICATE,
+    &CERTIFICATE_TIME,
+    &EXPOSED_KEY,
+    &SERVED_NOWHERE,
 ];
