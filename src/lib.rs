@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod broker;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod decision;

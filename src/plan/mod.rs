@@ -27,10 +27,13 @@ pub use endpoint::{
 pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use line::{Clause, Line, Lines};
-pub use lower::{Outcome, build};
+pub use lower::{Outcome, build, build_at};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
-pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
+pub use server::{
+    Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network, Page,
+    Server, Serves, Tls, UNIX_PEER, UnixAddress,
+};
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ mod encode;
 mod envelope;
 mod farewell;
 mod frame;
+pub mod proxy;
 pub mod websocket;
 
 pub use code::{CloseCode, Reject, RejectCode};

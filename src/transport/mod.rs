@@ -7,13 +7,17 @@ pub mod acceptor;
 mod api;
 mod arrival;
 mod endpoint;
+pub mod listening;
 pub mod lobby;
 mod operations;
+pub mod proxied;
 pub mod router;
 mod socket;
 pub mod stream;
+pub mod tls;
 pub mod upgrade;
 pub mod why;
+mod wire;
 
 use std::sync::Arc;
 

@@ -14,11 +14,19 @@ pub(super) enum Operation {
     Health,
     /// Whether it takes connections.
     Ready,
-    /// What it counts, for peers on this machine or for all.
-    Metrics {
-        /// Whether peers on other machines may read it.
-        for_all: bool,
-    },
+    /// What it counts.
+    Metrics(Audience),
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Whoever asks.
+    All,
+    /// Peers on this machine.
+    ThisMachine,
+    /// Nobody: every connection is a proxy's, for whoever it may be.
+    Nobody,
 }
 
 /// The handler of one of them.
@@ -45,8 +53,13 @@ impl Handler for OperationHandler {
                 }
                 response.render(Text::Plain(format!("{}\n", state.as_str())));
             }
-            Operation::Metrics { for_all } => {
-                if !for_all && !is_local(request) {
+            Operation::Metrics(audience) => {
+                let may = match audience {
+                    Audience::All => true,
+                    Audience::ThisMachine => is_local(request),
+                    Audience::Nobody => false,
+                };
+                if !may {
                     response.status_code(StatusCode::FORBIDDEN);
                     response.render(Text::Plain("metrics are for this machine: a listener with `serve: [metrics]` gives them to others\n"));
                     return;
@@ -81,7 +94,8 @@ fn is_local(request: &Request) -> bool {
     let is_forwarded = ["x-forwarded-for", "x-real-ip", "forwarded", "via"]
         .iter()
         .any(|name| headers.contains_key(*name));
-    !is_forwarded && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+    // Over a Unix socket there is no address, and nobody from elsewhere.
+    !is_forwarded && peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 impl OperationHandler {

@@ -10,16 +10,20 @@ use crate::transport::Served;
 use crate::transport::api::{self, NoSuchRoute};
 use crate::transport::endpoint::EndpointHandler;
 use crate::transport::lobby::{LastAnswer, Lobby};
-use crate::transport::operations::{NothingHere, Operation, OperationHandler};
+use crate::transport::operations::{Audience, NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
 /// What is served at `listener`, whose connections have their places in `lobby`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
 pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Router {
     let plan = served.engine.plan().clone();
     let mut router = Router::with_hoop(LastAnswer(lobby.clone()));
-    let metrics = Operation::Metrics {
-        for_all: listener.metrics_for_all,
-    };
+    let metrics = Operation::Metrics(if listener.metrics_for_all {
+        Audience::All
+    } else if listener.proxy_protocol {
+        Audience::Nobody
+    } else {
+        Audience::ThisMachine
+    });
     for (path, operation) in [
         ("healthz", Operation::Health),
         ("readyz", Operation::Ready),
@@ -30,18 +34,21 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
             operation,
         }));
     }
-    if plan.server.api.is_some() {
+    let serves = listener.serves;
+    if serves.api && plan.server.api.is_some() {
         router = router.push(api::routes(served));
     }
-    for endpoint in &plan.endpoints {
+    let endpoints = plan.endpoints.iter().filter(|_| serves.endpoints);
+    for endpoint in endpoints {
         router = router.push(endpoint_router(served, endpoint));
     }
-    for page in &plan.pages {
+    for page in plan.pages.iter().filter(|_| serves.pages) {
         router = router.push(page_router(page));
     }
-    router
-        .push(Router::with_path("api/{**rest}").goal(NoSuchRoute))
-        .push(Router::with_path("{**rest}").goal(NothingHere))
+    if serves.api {
+        router = router.push(Router::with_path("api/{**rest}").goal(NoSuchRoute));
+    }
+    router.push(Router::with_path("{**rest}").goal(NothingHere))
 }
 
 fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {

@@ -14,9 +14,10 @@ const TABLE: [(&str, Imports); 22] = [
     ("rule", Imports::These(&["vocab", "diag"])),
     ("schema", Imports::These(&["vocab", "diag"])),
     ("config", Imports::These(&["vocab", "diag"])),
+    ("certificate", Imports::These(&["vocab"])),
     (
         "plan",
-        Imports::These(&["config", "rule", "schema", "diag", "vocab"]),
+        Imports::These(&["config", "certificate", "rule", "schema", "diag", "vocab"]),
     ),
     ("room", Imports::These(&["plan", "protocol", "vocab"])),
     ("store", Imports::These(&["plan", "vocab", "telemetry"])),
@@ -67,6 +68,7 @@ const TABLE: [(&str, Imports); 22] = [
             "engine",
             "decision",
             "auth",
+            "certificate",
             "plan",
             "protocol",
             "vocab",
@@ -117,12 +119,13 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 23] = [
+const HOMES: [(&str, &[&str]); 24] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport", "webhook"]),
     ("hyper_util", &["transport", "webhook"]),
     ("hyper_rustls", &["webhook"]),
-    ("rustls", &["webhook", "transport"]),
+    ("rustls", &["webhook", "certificate", "transport"]),
+    ("x509_parser", &["certificate"]),
     ("lru", &["webhook"]),
     ("socket2", &["transport", "loadgen"]),
     ("mio", &["loadgen"]),
@@ -144,8 +147,15 @@ const HOMES: [(&str, &[&str]); 23] = [
 ];
 
 /// Folders without async, files or logs, and what would bring those in.
-const PURE: [&str; 7] = [
-    "vocab", "protocol", "rule", "schema", "plan", "room", "decision",
+const PURE: [&str; 8] = [
+    "vocab",
+    "certificate",
+    "protocol",
+    "rule",
+    "schema",
+    "plan",
+    "room",
+    "decision",
 ];
 const IMPURE: [&str; 6] = [
     "tokio::",

@@ -45,7 +45,9 @@ pub struct Listener {
     pub span: Span,
     /// `address`, required: `HOST:PORT` or `unix:PATH`.
     pub address: Option<Text>,
-    /// `tls`.
+    /// `mode`: of a Unix socket's file, in octal as `chmod` takes it.
+    pub mode: Option<Text>,
+    /// `tls`; `false` where the server's is not for this one.
     pub tls: Option<Spanned<Tls>>,
     /// `serve`: absent: everything that is on, metrics and console only for loopback.
     pub serve: Option<Vec<Spanned<Service>>>,
@@ -56,8 +58,10 @@ pub struct Listener {
 /// What an address serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// `endpoints`: the endpoints and pages.
+    /// `endpoints`.
     Endpoints,
+    /// `pages`.
+    Pages,
     /// `api`.
     Api,
     /// `metrics`.
@@ -69,15 +73,21 @@ pub enum Service {
 /// `tls`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tls {
-    /// `{certificate, key}`: PEM files.
-    Files {
-        /// `certificate`, required: the chain.
-        certificate: Option<Spanned<PathBuf>>,
-        /// `key`, required.
-        key: Option<Spanned<PathBuf>>,
-    },
+    /// `{certificate, key}`, or `{certificates}` with several of them: PEM files.
+    Files(Vec<CertificateFiles>),
     /// `{acme}`: certificates that are fetched.
     Acme(Acme),
+    /// `false`, at a listener.
+    Off,
+}
+
+/// `tls`, or an item of `tls.certificates`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CertificateFiles {
+    /// `certificate`, required: the chain.
+    pub certificate: Option<Spanned<PathBuf>>,
+    /// `key`, required.
+    pub key: Option<Spanned<PathBuf>>,
 }
 
 /// `tls.acme`.

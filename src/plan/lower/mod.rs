@@ -12,6 +12,7 @@ mod idle;
 mod known;
 mod limit;
 mod line;
+mod listen;
 mod message;
 mod name;
 mod origin;
@@ -21,6 +22,7 @@ mod rule;
 mod schema;
 mod server;
 mod shape;
+mod tls;
 mod token;
 
 use std::path::Path;
@@ -34,7 +36,7 @@ use crate::diag::render::sort;
 use crate::diag::{Code, Diagnostic, Severity, Sources, Span};
 use crate::plan::{Lines, Message, Plan, RateLimit};
 use crate::rule::Label;
-use crate::vocab::ByteSize;
+use crate::vocab::{ByteSize, Timestamp};
 
 use name::{Names, Paths};
 use reach::Reach;
@@ -48,10 +50,16 @@ pub struct Outcome {
     pub findings: Vec<Diagnostic>,
 }
 
-/// Says what `read` means. Of `files` only the existence of those is asked that are read while serving.
+/// Says what `read` means. Of `files` those are asked that are read while serving: whether they exist, and what certificates say.
 pub fn build(read: &Read, files: &dyn Files) -> Outcome {
+    build_at(read, files, None)
+}
+
+/// As [`build`], and finds what is over at the moment `now`. The Plan does not depend on it.
+pub fn build_at(read: &Read, files: &dyn Files, now: Option<Timestamp>) -> Outcome {
     let complete = !has_error(&read.findings);
     let mut lowering = Lowering::new(read, files, complete);
+    lowering.now = now;
     let plan = lowering.run().map(|plan| Plan {
         lines: line::lines(read),
         ..plan
@@ -86,6 +94,7 @@ struct Lowering<'a> {
     files: &'a dyn Files,
     /// Whether everything that is written could be read: otherwise what seems unused may be used in what could not.
     complete: bool,
+    now: Option<Timestamp>,
     findings: Vec<Diagnostic>,
     sources: &'a Sources,
     rules: rule::Cache,
@@ -148,6 +157,7 @@ impl<'a> Lowering<'a> {
             labels: Vec::new(),
             files,
             complete,
+            now: None,
             findings: Vec::new(),
             rules: rule::Cache::default(),
             schemas: schema::Cache::new(&config.documents),

@@ -1,11 +1,13 @@
 //! Codes of what the file means: names, limits, what contradicts itself.
 
+mod edge;
 mod name;
 mod token;
 mod value;
 
 use super::Code;
 
+pub use edge::{BAD_CERTIFICATE, CERTIFICATE_TIME, EXPOSED_KEY, SERVED_NOWHERE};
 pub use name::{
     AMBIGUOUS_PATTERNS, BAD_NAME, BAD_PATTERN, NAME_COLLISION, NO_SUCH_ROOM, PATH_COLLISION,
     REPEATED, TOO_MANY_AUDIENCES, UNKNOWN_AUDIENCE, UNKNOWN_AUTH_MODE, UNKNOWN_MESSAGE,
@@ -70,4 +72,8 @@ pub static ALL: &[&Code] = &[
     &PATH_COLLISION,
     &NO_SUCH_ROOM,
     &NO_RECEIPT,
+    &BAD_CERTIFICATE,
+    &CERTIFICATE_TIME,
+    &EXPOSED_KEY,
+    &SERVED_NOWHERE,
 ];

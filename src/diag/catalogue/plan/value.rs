@@ -138,7 +138,7 @@ pub static BAD_ADDRESS: Code = Code {
     explanation: "\
 `listen` takes an IP address and a port: `127.0.0.1:8000` for this machine alone, `0.0.0.0:8000` for all its addresses,
 `[::]:8000` for IPv6; `localhost:8000` is 127.0.0.1. Host names are not resolved: which address they would mean is not the file's to
-know.",
+know. `unix:/run/trunkline.sock` is a Unix socket, whose file gets `mode: 0660` unless the listener says another.",
 };
 
 /// Not a range of addresses.
@@ -203,7 +203,9 @@ pub static MISSING_FILE: Code = Code {
 A sessions file maps cookie values to users and is read again whenever it changes. It has to exist when the server starts: without
 it every connection would be refused. An empty map is enough:
 
-    {}",
+    {}
+
+Certificates and keys are read again in the same way.",
 };
 
 /// Nobody says `received`.
