@@ -9,17 +9,20 @@ mod endpoint;
 mod limit;
 mod lower;
 mod message;
+mod origin;
 mod room;
+mod secret;
 mod server;
 
 pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
-    Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
+    Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
+pub use origin::{HostName, Origin, Origins, Subdomains, split_authority};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 

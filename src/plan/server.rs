@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plan::{HostName, Origins};
 use crate::vocab::{ByteSize, Secret};
 
 /// `server`.
@@ -14,6 +15,8 @@ pub struct Server {
     pub listen: Vec<Listener>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// The names under which it is reached; empty: any. Addresses and `localhost` always are.
+    pub hosts: Vec<HostName>,
     /// Connections at a time.
     pub connections_max: usize,
     /// Connections of one address at a time; IPv6 counts by /64.
@@ -59,6 +62,8 @@ pub struct Network {
 pub struct Api {
     /// Its keys.
     pub keys: Vec<ApiKey>,
+    /// The pages whose scripts may call it; none: none may, as browsers have it.
+    pub cors: Option<Origins>,
 }
 
 /// One key of the HTTP API.
@@ -118,4 +123,6 @@ pub struct Page {
     pub path: Box<str>,
     /// The folder.
     pub folder: PathBuf,
+    /// Headers that go with every file, by name: those of the file, and the defaults that it leaves.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }

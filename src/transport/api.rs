@@ -9,11 +9,13 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tracing::field;
 
 use crate::auth::{authorize_api, may_use_room};
 use crate::engine::{Publication, Published};
 use crate::plan::ApiKey;
 use crate::protocol::{KEY_BYTES_MAX, Reject, RejectCode};
+use crate::telemetry::unquoted;
 use crate::transport::Served;
 use crate::vocab::{RoomName, UserId};
 
@@ -225,7 +227,7 @@ fn status(code: RejectCode) -> StatusCode {
 }
 
 fn write(reject: &Reject, response: &mut Response) {
-    tracing::debug!(code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "API call refused");
+    tracing::debug!(code = reject.code.as_str(), reason = %unquoted(&reject.message), cause = reject.cause.as_deref().map(|cause| field::display(unquoted(cause))), "API call refused");
     let status = status(reject.code);
     let mut problem = json!({
         "type": "about:blank",

@@ -6,9 +6,14 @@
 pub mod acceptor;
 mod api;
 mod arrival;
+mod cors;
 mod endpoint;
+mod headers;
+mod host;
 pub mod lobby;
+mod method;
 mod operations;
+mod origin;
 pub mod router;
 mod socket;
 pub mod stream;

@@ -5,7 +5,7 @@ use salvo::http::header::{CONTENT_TYPE, HeaderValue};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
-use crate::transport::Served;
+use crate::transport::{Served, host};
 
 /// Which of the three.
 #[derive(Clone, Copy)]
@@ -74,14 +74,11 @@ impl Handler for NothingHere {
     }
 }
 
-/// Whether somebody on this machine asks, and not a proxy on it for somebody else.
+/// Whether somebody on this machine asks, and neither a proxy on it for somebody else nor a page under a name of its own.
 fn is_local(request: &Request) -> bool {
-    let peer = request.remote_addr().clone().into_std();
-    let headers = request.headers();
-    let is_forwarded = ["x-forwarded-for", "x-real-ip", "forwarded", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name));
-    !is_forwarded && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+    host::is_loopback(request)
+        && host::is_direct(request)
+        && host::asked(request).is_none_or(host::is_nobody_elses)
 }
 
 impl OperationHandler {

@@ -5,18 +5,24 @@ use std::sync::Arc;
 use salvo::Router;
 use salvo::serve_static::StaticDir;
 
-use crate::plan::{Endpoint, Listener, Page};
+use crate::plan::{Api, Endpoint, Listener, Page};
 use crate::transport::Served;
 use crate::transport::api::{ApiHandler, NoSuchRoute, Publish};
+use crate::transport::cors::Cors;
 use crate::transport::endpoint::EndpointHandler;
+use crate::transport::headers::{PageHeaders, TextHeaders};
+use crate::transport::host::HostGuard;
 use crate::transport::lobby::{LastAnswer, Lobby};
+use crate::transport::method::{readable, writable};
 use crate::transport::operations::{NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
 /// What is served at `listener`, whose connections have their places in `lobby`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
 pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Router {
     let plan = served.engine.plan().clone();
-    let mut router = Router::with_hoop(LastAnswer(lobby.clone()));
+    let mut router = Router::with_hoop(LastAnswer(lobby.clone())).hoop(HostGuard {
+        hosts: plan.server.hosts.clone(),
+    });
     let metrics = Operation::Metrics {
         for_all: listener.metrics_for_all,
     };
@@ -25,25 +31,24 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         ("readyz", Operation::Ready),
         ("metrics", metrics),
     ] {
-        router = router.push(Router::with_path(path).get(OperationHandler {
+        let handler = OperationHandler {
             served: served.clone(),
             operation,
-        }));
+        };
+        router = router.push(readable(path, handler).hoop(TextHeaders));
     }
-    if plan.server.api.is_some() {
-        router = router
-            .push(
-                Router::with_path("api/rooms/{room}/messages").post(ApiHandler {
-                    served: served.clone(),
-                    publish: Publish::ToRoom,
-                }),
-            )
-            .push(
-                Router::with_path("api/users/{user}/messages").post(ApiHandler {
-                    served: served.clone(),
-                    publish: Publish::ToUser,
-                }),
-            );
+    if let Some(api) = &plan.server.api {
+        for (path, publish) in [
+            ("api/rooms/{room}/messages", Publish::ToRoom),
+            ("api/users/{user}/messages", Publish::ToUser),
+        ] {
+            let handler = ApiHandler {
+                served: served.clone(),
+                publish,
+            };
+            router = router.push(of_api(writable(path, handler), api));
+        }
+        router = router.push(of_api(no_such_route(), api));
     }
     for endpoint in &plan.endpoints {
         router = router.push(endpoint_router(served, endpoint));
@@ -51,9 +56,24 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
     for page in &plan.pages {
         router = router.push(page_router(page));
     }
-    router
-        .push(Router::with_path("api/{**rest}").goal(NoSuchRoute))
-        .push(Router::with_path("{**rest}").goal(NothingHere))
+    router.push(no_such_route().hoop(TextHeaders)).push(
+        Router::with_path("{**rest}")
+            .hoop(TextHeaders)
+            .goal(NothingHere),
+    )
+}
+
+fn no_such_route() -> Router {
+    Router::with_path("api/{**rest}").goal(NoSuchRoute)
+}
+
+/// A route of the HTTP API, with what all of them have.
+fn of_api(route: Router, api: &Api) -> Router {
+    let route = route.hoop(TextHeaders);
+    match &api.cors {
+        Some(origins) => route.hoop(Cors(origins.clone())),
+        None => route,
+    }
 }
 
 fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {
@@ -62,7 +82,9 @@ fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {
         endpoint: endpoint.clone(),
     };
     // Path parameters are ours to read: salvo only has to find the handler, and its syntax for `{name}` is the same.
-    Router::with_path(path_of(&endpoint.path)).goal(handler)
+    Router::with_path(path_of(&endpoint.path))
+        .hoop(TextHeaders)
+        .goal(handler)
 }
 
 fn path_of(pattern: &Pattern) -> String {
@@ -77,5 +99,5 @@ fn page_router(page: &Page) -> Router {
     } else {
         format!("{prefix}/{{**path}}")
     };
-    Router::with_path(path).get(files)
+    readable(&path, files).hoop(PageHeaders::of(page))
 }

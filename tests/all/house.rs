@@ -104,7 +104,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport"]),
     ("hyper_util", &["transport"]),
@@ -122,6 +122,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("governor", &["engine"]),
+    ("psl", &["plan"]),
     ("flate2", &["protocol"]),
 ];
 

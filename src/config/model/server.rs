@@ -20,6 +20,8 @@ pub struct Server {
     pub tls: Option<Spanned<Tls>>,
     /// `trusted_proxies`: whose `X-Forwarded-For` and PROXY protocol are believed.
     pub trusted_proxies: Vec<Text>,
+    /// `hosts`: the names under which the server is reached; absent: any.
+    pub hosts: Option<Vec<Text>>,
     /// `limits`.
     pub limits: ServerLimits,
     /// `shutdown`.
@@ -152,6 +154,15 @@ pub struct Api {
     pub description: Option<Text>,
     /// `keys`, required: by name.
     pub keys: Vec<(Spanned<String>, ApiKey)>,
+    /// `cors`: pages whose scripts may call it; absent: none.
+    pub cors: Option<Spanned<Cors>>,
+}
+
+/// `server.api.cors`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cors {
+    /// `origins`, required: as those of an endpoint.
+    pub origins: Vec<Text>,
 }
 
 /// `server.api.keys.NAME`.

@@ -13,6 +13,7 @@ mod limit;
 mod message;
 mod name;
 mod origin;
+mod page;
 mod reach;
 mod room;
 mod rule;
