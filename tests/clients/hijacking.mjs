@@ -44,7 +44,11 @@ mkdirSync(join(folder, 'pages'));
 writeFileSync(join(folder, 'pages/index.html'), PAGE);
 
 const server = await new Server(join(folder, 'channels.yaml')).start();
-// A profile as people have it: in incognito, which is what a new context is, the browser keeps such cookies to itself.
+// A profile that sends cookies to other sites, as people have it: a new context is incognito, where the browser keeps them to itself.
+mkdirSync(join(folder, 'profile/Default'), { recursive: true });
+writeFileSync(join(folder, 'profile/Default/Preferences'), JSON.stringify({
+  profile: { cookie_controls_mode: 0, block_third_party_cookies: false },
+}));
 const browser = await chromium.launchPersistentContext(join(folder, 'profile'), {
   executablePath: '/usr/bin/chromium',
   args: [
