@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 source tests/install.sh
 
-STAGES="format lint unit simulation loom build python hostile churn node browser conformance fuzz delivery secrets"
+STAGES="format lint unit simulation loom build python hostile churn node browser acme conformance fuzz delivery secrets"
 NOT_RUN=77
 LOGS=.cache/tests
 mkdir -p $LOGS
@@ -62,6 +62,8 @@ stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }
 stage_node() { node_test parity.test.mjs compression.test.mjs; }
 stage_browser() { install_chromium && node_test browser.mjs hijacking.mjs; }
+
+stage_acme() { install_pebble && pytest test_acme.py; }
 
 stage_conformance() {
     if ! python27 >/dev/null; then

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::cli::{Exit, print};
 use crate::config::{DiskFiles, ProcessEnvironment, ReadError, read};
 use crate::diag::{Diagnostic, Sources, render};
-use crate::plan::{Plan, build};
+use crate::plan::{Plan, build_at};
+use crate::vocab::{Clock as _, SystemClock};
 
 /// Which findings of a file that can be served are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) fn examine(path: &Path) -> Result<Checked, Exit> {
         print::error(&unreadable(&error));
         Exit::CouldNotRun
     })?;
-    let outcome = build(&read, &DiskFiles);
+    let outcome = build_at(&read, &DiskFiles, Some(SystemClock::new().now()));
     Ok(Checked {
         sources: read.sources,
         findings: outcome.findings,

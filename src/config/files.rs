@@ -23,6 +23,11 @@ pub trait Files {
     /// # Errors
     /// There is no such thing, or it cannot be reached.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Whether every user of the machine may read the file `path`; false where that is not known.
+    fn is_open_to_all(&self, _path: &Path) -> bool {
+        false
+    }
 }
 
 /// Something in a folder.
@@ -62,6 +67,13 @@ impl Files for DiskFiles {
 
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         std::fs::canonicalize(or_current(path))
+    }
+
+    #[cfg(unix)]
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).map(|found| found.permissions().mode());
+        mode.is_ok_and(|mode| mode & 0o004 != 0)
     }
 }
 

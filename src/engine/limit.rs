@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::bucket::{ConnectionBuckets, Filling, Key, Keyed};
-use crate::plan::{Endpoint, OnExceed, Plan, RateKey, RateLimit};
+use crate::plan::{Endpoint, OnExceed, Plan, RateKey, RateLimit, UNIX_PEER};
 use crate::telemetry::Metrics;
 use crate::vocab::{Clock, Monotonic, RoomName, UserId};
 
@@ -20,6 +20,11 @@ impl From<IpAddr> for AddressKey {
             IpAddr::V6(v6) => Self(v6.to_bits() >> 64 << 64),
         }
     }
+}
+
+/// The address, unless it stands for those who have none.
+fn counted(ip: Option<IpAddr>) -> Option<IpAddr> {
+    ip.filter(|ip| *ip != UNIX_PEER)
 }
 
 /// Who asks: what is absent is not limited.
@@ -91,7 +96,7 @@ impl Limits {
             let key = match limit.per {
                 RateKey::Connection => None,
                 RateKey::User => subject.user.map(Key::User),
-                RateKey::Ip => subject.ip.map(|ip| Key::Address(ip.into())),
+                RateKey::Ip => counted(subject.ip).map(|ip| Key::Address(ip.into())),
                 RateKey::Room => subject.room.map(Key::Room),
                 RateKey::Endpoint => subject.endpoint.map(|of| Key::Endpoint(of.index)),
                 RateKey::Server => Some(Key::Server),

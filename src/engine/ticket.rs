@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::engine::limit::{AddressKey, Exceeded, Subject};
 use crate::engine::{Engine, random_bytes};
-use crate::plan::{Endpoint, RateKey};
+use crate::plan::{Endpoint, RateKey, UNIX_PEER};
 use crate::protocol::CloseCode;
 use crate::telemetry::HandshakeOutcome;
 use crate::vocab::ConnectionId;
@@ -163,7 +163,11 @@ impl Engine {
             return Err(Refusal::unavailable(message, CloseCode::Overloaded));
         }
         let address = AddressKey::from(ip);
-        if !self.addresses.take(address, server.connections_per_ip_max) {
+        let max = match ip {
+            UNIX_PEER => usize::MAX,
+            _ => server.connections_per_ip_max,
+        };
+        if !self.addresses.take(address, max) {
             return Err(full("your address has as many connections as it may"));
         }
         Ok(Ticket(Arc::new(Counted {

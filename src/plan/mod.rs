@@ -20,11 +20,14 @@ pub use endpoint::{
     Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use limit::{OnExceed, RateKey, RateLimit};
-pub use lower::{Outcome, build};
+pub use lower::{Outcome, build, build_at};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use origin::{HostName, Origin, Origins, Subdomains, split_authority};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
-pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
+pub use server::{
+    Acme, Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network,
+    Page, Server, Serves, Tls, UNIX_PEER, UnixAddress,
+};
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! `server` and `pages`: where and how much.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +43,101 @@ pub struct Server {
 /// One address and what is served there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Host and port; port 0 takes a free one.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: Address,
     /// Whether `/metrics` answers peers that are not on this machine.
     pub metrics_for_all: bool,
+    /// What else it serves.
+    pub serves: Serves,
+    /// TLS, where it is spoken; listeners that share one share its certificates.
+    pub tls: Option<Arc<Tls>>,
+    /// Whether connections begin with a PROXY header of one of the trusted proxies.
+    pub proxy_protocol: bool,
+}
+
+/// What a listener serves, as far as the file declares it. Health, and metrics for this machine, are everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serves {
+    /// The endpoints.
+    pub endpoints: bool,
+    /// The pages.
+    pub pages: bool,
+    /// The HTTP API.
+    pub api: bool,
+}
+
+impl Serves {
+    /// All there is.
+    pub const ALL: Self = Self {
+        endpoints: true,
+        pages: true,
+        api: true,
+    };
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Host and port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(UnixAddress),
+}
+
+/// The path of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixAddress {
+    /// Where its file stands.
+    pub path: Box<Path>,
+    /// The file's mode: whoever may write to it may connect.
+    pub mode: u32,
+}
+
+/// As the file writes it: `127.0.0.1:8000`, `unix:/run/trunkline.sock`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(address) => write!(f, "unix:{}", address.path.display()),
+        }
+    }
+}
+
+/// The address that a client counts as who comes over a Unix socket and of whom no trusted proxy says more: one that no client can
+/// have. It is limited by no limit for addresses, and `trusted_proxies: [unix]` is the network of it alone.
+pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// `tls`: where the certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// From files, the first for clients that name no host.
+    Files(Vec<CertificateFiles>),
+    /// From an authority.
+    Acme(Acme),
+}
+
+/// `tls.acme`: a certificate that an authority gives to whoever answers under its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The names, at least one, in small letters.
+    pub domains: Vec<Box<str>>,
+    /// Whom the authority may write to.
+    pub email: Option<Box<str>>,
+    /// The URL of the authority's directory. Its terms are agreed to.
+    pub directory: Box<str>,
+    /// The folder that accounts and certificates are kept in.
+    pub cache: PathBuf,
+    /// The roots to trust at the authority; none: the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// A range of addresses in CIDR notation.

@@ -4,6 +4,7 @@ mod code;
 mod encode;
 mod envelope;
 mod frame;
+pub mod proxy;
 pub mod websocket;
 
 pub use code::{CloseCode, Reject, RejectCode};

@@ -1,5 +1,7 @@
 //! Assembly: a Plan becomes listening sockets, handlers and an engine; signals end them in order.
 
+mod certificates;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -11,13 +13,20 @@ use tokio::task::JoinSet;
 
 use crate::auth::Authenticator;
 use crate::engine::Engine;
-use crate::plan::Plan;
+use crate::plan::{Listener, Plan};
 use crate::protocol::{CloseCode, RejectCode};
 use crate::telemetry::{Health, Memory, MetricNames, Metrics, ProcessMemory};
-use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
+use crate::transport::acceptor::{Entrance, RequestLimits, SocketAcceptor};
+use crate::transport::listening::BindError;
 use crate::transport::lobby::Lobby;
+use crate::transport::proxied::Proxied;
+use crate::transport::tls::TlsError;
 use crate::transport::{Served, router};
 use crate::vocab::{Clock, SystemClock};
+
+use certificates::Sources;
+
+pub use certificates::LoadError;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +34,12 @@ pub enum RunError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A certificate cannot be shown.
+    #[error(transparent)]
+    Certificate(LoadError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(TlsError),
     /// The operating system does not let us hear its signals.
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] std::io::Error),
@@ -46,7 +61,10 @@ pub fn run(plan: Plan) -> Result<(), RunError> {
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let running = Running::start(plan, Arc::new(SystemClock::new()))?;
-        signals.end().await;
+        while signals.next().await == Asked::Reload {
+            tracing::info!("told to read certificates again");
+            running.reload();
+        }
         tokio::select! {
             () = running.shutdown() => {}
             () = signals.end() => tracing::warn!("told twice to end: not waiting any longer"),
@@ -58,6 +76,14 @@ pub fn run(plan: Plan) -> Result<(), RunError> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
 }
 
 impl Signals {
@@ -66,14 +92,20 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
         })
     }
 
-    async fn end(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Asked::End {}
     }
 }
 
@@ -84,6 +116,7 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     listeners: JoinSet<()>,
     upkeep: JoinSet<()>,
+    certificates: Arc<Sources>,
 }
 
 impl Running {
@@ -107,61 +140,43 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock.clone(), random));
         let health = Arc::new(Health::new());
         let served = Served {
             engine: engine.clone(),
             authenticator: authenticator.clone(),
             health: health.clone(),
         };
-        let limits = RequestLimits {
-            head_timeout: plan.server.handshake_timeout,
-            ..RequestLimits::default()
-        };
-        let (places, proxies) = (
-            plan.server.http_connections_max,
-            &plan.server.trusted_proxies,
-        );
-        let lobby = Lobby::new(places, proxies, engine.metrics().clone());
-        // A listening socket for each thread that can accept.
-        let threads = tokio::runtime::Handle::current().metrics().num_workers();
-        let sockets = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
-        let mut bound = Vec::new();
-        for listener in &plan.server.listen {
-            let acceptors = TcpAcceptor::bind(listener.address, sockets, limits, &lobby)?;
-            bound.push((listener, acceptors));
-        }
-        let mut addresses = Vec::new();
-        let mut listeners = JoinSet::new();
-        for (listener, acceptors) in bound {
-            addresses.extend(acceptors.first().map(TcpAcceptor::local_addr));
-            let router = Arc::new(router::router(&served, listener, &lobby));
-            for acceptor in acceptors {
-                let router = router.clone();
-                listeners.spawn(async move {
-                    if let Err(error) = acceptor.into_server().try_serve(router).await {
-                        tracing::error!(%error, "a listener ended");
-                    }
-                });
-            }
-        }
+        let certificates = Sources::open(&plan.server.listen, clock, engine.metrics().clone())?;
+        let (listeners, addresses) = listen(&served, &certificates)?;
         let mut upkeep = JoinSet::new();
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
         upkeep.spawn(authenticator.watch_sessions());
+        upkeep.spawn(certificates.clone().watch());
+        for keeper in certificates.keepers(random) {
+            let kept = keeper.show_kept();
+            upkeep.spawn(keeper.run(kept));
+        }
         health.ready();
-        tell(&plan, &addresses);
+        warn_of_few_files(&plan);
         Ok(Self {
             engine,
             health,
             addresses,
             listeners,
             upkeep,
+            certificates,
         })
     }
 
-    /// Where it listens, in the order of the Plan.
+    /// Reads certificates again, for handshakes from then on.
+    pub fn reload(&self) {
+        self.certificates.reload();
+    }
+
+    /// Where it listens by TCP, in the order of the Plan.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -221,15 +236,82 @@ fn random() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// Says where to find what, so that somebody who sees only the log knows what to open.
-fn tell(plan: &Plan, addresses: &[SocketAddr]) {
-    for address in addresses {
-        let mut paths = String::new();
-        for endpoint in &plan.endpoints {
-            let _ = write!(paths, " {}", endpoint.path);
-        }
-        tracing::info!(%address, endpoints = paths.trim_start(), "listening on http://{address}");
+/// Opens all listeners, or none, and serves what each has to.
+fn listen(
+    served: &Served,
+    certificates: &Sources,
+) -> Result<(JoinSet<()>, Vec<SocketAddr>), RunError> {
+    let plan = served.engine.plan();
+    let server = &plan.server;
+    let limits = RequestLimits {
+        head_timeout: server.handshake_timeout,
+        ..RequestLimits::default()
+    };
+    let lobby = Lobby::new(
+        server.http_connections_max,
+        &server.trusted_proxies,
+        served.engine.metrics().clone(),
+    );
+    // A listening socket for each thread that can accept.
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    let sockets = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+    let proxied = Arc::new(Proxied {
+        trusted: server.trusted_proxies.clone(),
+        timeout: server.handshake_timeout,
+    });
+    let mut bound = Vec::new();
+    for listener in &server.listen {
+        let entrance = Entrance {
+            limits,
+            lobby: lobby.clone(),
+            tls: listener.tls.as_ref().and_then(|tls| certificates.tls(tls)),
+            proxied: listener.proxy_protocol.then(|| proxied.clone()),
+        };
+        let acceptors = SocketAcceptor::bind(&listener.address, sockets, entrance)?;
+        bound.push((listener, acceptors));
     }
+    let mut addresses = Vec::new();
+    let mut listeners = JoinSet::new();
+    for (listener, acceptors) in bound {
+        let address = acceptors.first().and_then(SocketAcceptor::tcp_address);
+        tell(plan, listener, address);
+        addresses.extend(address);
+        let router = Arc::new(router::router(served, listener, &lobby));
+        for acceptor in acceptors {
+            let router = router.clone();
+            listeners.spawn(async move {
+                if let Err(error) = acceptor.into_server().try_serve(router).await {
+                    tracing::error!(%error, "a listener ended");
+                }
+            });
+        }
+    }
+    Ok((listeners, addresses))
+}
+
+/// Says where to find what, so that somebody who sees only the log knows what to open.
+fn tell(plan: &Plan, listener: &Listener, chosen: Option<SocketAddr>) {
+    let mut paths = String::new();
+    let endpoints = plan.endpoints.iter().filter(|_| listener.serves.endpoints);
+    for endpoint in endpoints {
+        let _ = write!(paths, " {}", endpoint.path);
+    }
+    let paths = paths.trim_start();
+    let scheme = match listener.tls {
+        Some(_) => "https://",
+        None => "http://",
+    };
+    match (chosen, &listener.address) {
+        (Some(address), _) => {
+            tracing::info!(%address, endpoints = paths, "listening on {scheme}{address}");
+        }
+        (None, address) => {
+            tracing::info!(%address, endpoints = paths, "listening on {address}");
+        }
+    }
+}
+
+fn warn_of_few_files(plan: &Plan) {
     let wanted = plan.server.connections_max as u64 + 64;
     match file_descriptors() {
         Some(limit) if limit < wanted => tracing::info!(

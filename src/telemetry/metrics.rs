@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::telemetry::process::Process;
+use crate::vocab::Timestamp;
 
 /// What `/metrics` is: OpenMetrics 1.0.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -146,6 +147,17 @@ pub struct Metrics {
     pub http_evictions: Counter,
     /// Connections closed at once, because their address had its share of those that speak HTTP.
     pub http_refusals: Counter,
+    /// Connections that ended before TLS was agreed on.
+    pub tls_failures: Counter,
+    /// Changed certificates that could not be used.
+    pub tls_reload_failures: Counter,
+    /// Certificates that an authority has given.
+    pub acme_issued: Counter,
+    /// Orders of certificates that have failed.
+    pub acme_failures: Counter,
+    tls_expiry: Family<Labels, Gauge>,
+    /// Connections without a PROXY header that can be believed, on listeners that ask for one.
+    pub proxy_refusals: Counter,
     /// Bytes that wait in outboxes.
     pub queue_bytes: Gauge,
     /// Frames that wait in outboxes.
@@ -246,6 +258,30 @@ impl Metrics {
                 "http_refusals",
                 "Connections closed at once: their address had its share of those that speak HTTP",
             ),
+            tls_failures: own.one(
+                "tls_handshake_failures",
+                "Connections that ended before TLS was agreed on",
+            ),
+            tls_reload_failures: own.one(
+                "tls_reload_failures",
+                "Changed certificates that could not be used; those before stay",
+            ),
+            acme_issued: own.one(
+                "acme_certificates",
+                "Certificates that an authority has given",
+            ),
+            acme_failures: own.one(
+                "acme_failures",
+                "Orders of certificates that have failed; they are repeated",
+            ),
+            tls_expiry: own.one(
+                "tls_certificate_expiry_timestamp_seconds",
+                "Until when a certificate that is shown is good, in seconds since 1970",
+            ),
+            proxy_refusals: own.one(
+                "proxy_refusals",
+                "Connections without a PROXY header that can be believed",
+            ),
             queue_bytes: own.one("queue_bytes", "Bytes that wait in outboxes"),
             queue_frames: own.one("queue_frames", "Frames that wait in outboxes"),
             store_bytes: own.one("store_bytes", "Bytes in the store"),
@@ -272,6 +308,13 @@ impl Metrics {
     /// Counts a handshake.
     pub fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
+    }
+
+    /// Tells until when the certificate called `certificate` (its file, or its domain) is good.
+    pub fn certificate_ends(&self, certificate: &str, ends: Timestamp) {
+        let labels = vec![("certificate", certificate.to_owned())];
+        let gauge = self.tls_expiry.get_or_create_owned(&labels);
+        gauge.set(ends.as_seconds());
     }
 
     /// Everything as text of the type [`CONTENT_TYPE`].
@@ -343,6 +386,7 @@ impl Names<'_> {
 #[cfg(test)]
 mod tests {
     use super::{HandshakeOutcome, MetricNames, Metrics};
+    use crate::vocab::Timestamp;
 
     fn metrics() -> Metrics {
         Metrics::new(&MetricNames {
@@ -379,6 +423,11 @@ mod tests {
             "trunkline_http_connections 0",
             "trunkline_http_evictions_total 0",
             "trunkline_http_refusals_total 0",
+            "trunkline_tls_handshake_failures_total 0",
+            "trunkline_acme_certificates_total 0",
+            "trunkline_acme_failures_total 0",
+            "trunkline_tls_reload_failures_total 0",
+            "trunkline_proxy_refusals_total 0",
             "trunkline_queue_bytes 0",
             "trunkline_queue_frames 0",
             "trunkline_store_bytes 0",
@@ -425,6 +474,7 @@ mod tests {
         metrics.closes.code(3000).inc_by(2);
         metrics.rate_limited[0].refused.inc();
         metrics.handshake(HandshakeOutcome::Timeout);
+        metrics.certificate_ends("cert.pem", Timestamp::from_millis(1_700_000_000_999));
         let text = metrics.encode();
         for line in [
             r#"trunkline_messages_received_total{type="typing"} 1"#,
@@ -434,6 +484,7 @@ mod tests {
             r#"trunkline_closes_total{code="other"} 2"#,
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="false"} 1"#,
             r#"trunkline_handshakes_total{outcome="timeout"} 1"#,
+            r#"trunkline_tls_certificate_expiry_timestamp_seconds{certificate="cert.pem"} 1700000000"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

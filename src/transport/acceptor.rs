@@ -1,11 +1,11 @@
-//! Accepting TCP connections, in the one form that lets a WebSocket have its socket back.
+//! Accepting connections, in the one form that lets a WebSocket have its socket back.
 //!
 //! salvo's own acceptor wraps the socket in a type that can be read only through buffers; this one hands on an [`HttpStream`],
-//! so that [`super::upgrade`] can take the plain socket out again and wait for it with `readable()`, without a buffer. It speaks HTTP/1.1 alone: only there a connection can be upgraded as a whole (RFC 9110 §7.8).
+//! so that [`super::upgrade`] can take the socket out again and wait for it by its readiness, without a buffer. It speaks HTTP/1.1 alone: only there a connection can be upgraded as a whole (RFC 9110 §7.8).
 //!
-//! This is salvo's public way: an [`Acceptor`] whose stream goes to [`TcpCoupler`]. What has to happen to a socket before its first
-//! request (a TLS handshake, a PROXY header, which names the client) belongs here too, since salvo fixes the client's address
-//! when `accept` returns; but beside the accepting, not in front of it, or one slow client would keep all others waiting.
+//! This is salvo's public way: an [`Acceptor`] whose stream goes to [`TcpCoupler`]. salvo fixes the client's address when `accept`
+//! returns, so that a PROXY header, which names the client, is read before; but beside the accepting, not in front of it, or one slow
+//! proxy would keep all others waiting. TLS is agreed on later, when HTTP reads its first bytes.
 //!
 //! An address has several listening sockets, so that threads do not wait for each other at one queue: the kernel spreads
 //! connections over them (SO_REUSEPORT, socket(7)). After a few connections the others get their turn, so that a storm of
@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +26,15 @@ use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding};
 use salvo::fuse::{ArcFusePolicy, FuseConfig};
 use salvo::http::Version;
 use salvo::http::uri::Scheme;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-use crate::transport::lobby::Lobby;
+use crate::plan::Address;
+use crate::transport::listening::{BindError, Listening, Peer, listen};
+use crate::transport::lobby::{Lobby, Place};
+use crate::transport::proxied::{Proxied, ProxiedError};
 use crate::transport::stream::HttpStream;
-
-/// Connections that the kernel keeps for us between two calls to accept; it lowers the number to its own `somaxconn`. Reconnect storms
-/// are what fills it.
-const BACKLOG: i32 = 4096;
+use crate::transport::tls::Tls;
+use crate::transport::wire::Socket;
 
 /// Connections that are accepted before whatever else is ready gets its turn. The dearest check of a credential (ES256) takes 63 µs:
 /// so many of them keep a thread for a millisecond.
@@ -42,6 +42,9 @@ const ACCEPTS_PER_TURN: u32 = 16;
 
 /// What hyper may buffer of a connection, each way, unless a request's head may be longer; its own default is 400 KB.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Connections of one listening socket whose PROXY header has not come; more wait in the kernel's queue.
+const ARRIVING_MAX: usize = 1024;
 
 /// How long to wait after the n-th failure in a row.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -69,69 +72,80 @@ impl Default for RequestLimits {
     }
 }
 
-/// The address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {cause}")]
-pub struct BindError {
-    /// The address that was asked for.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub cause: io::Error,
+/// What a connection passes through before its first request.
+pub struct Entrance {
+    /// What it may take.
+    pub limits: RequestLimits,
+    /// Where it has its place.
+    pub lobby: Arc<Lobby>,
+    /// TLS, where the listener speaks it.
+    pub tls: Option<Tls>,
+    /// The PROXY protocol, where connections begin with it.
+    pub proxied: Option<Arc<Proxied>>,
 }
 
+type Connection = Accepted<TcpCoupler<HttpStream>, HttpStream>;
+
 /// A listening socket, as salvo wants it.
-pub struct TcpAcceptor {
-    listener: TcpListener,
-    local_addr: SocketAddr,
+pub struct SocketAcceptor {
+    listening: Listening,
+    address: Address,
     holdings: [Holding; 1],
-    limits: RequestLimits,
-    lobby: Arc<Lobby>,
+    entrance: Arc<Entrance>,
+    arriving: JoinSet<Option<Connection>>,
     failures: u32,
     accepted_this_turn: u32,
 }
 
-impl TcpAcceptor {
-    /// Listens on the address with as many sockets as are wanted, all on one port; with port 0 the system chooses it, which
-    /// [`TcpAcceptor::local_addr`] tells. A port whose last owner has just ended can be had at once (SO_REUSEADDR).
+impl SocketAcceptor {
+    /// Listens on the address with as many sockets as are wanted, all on one port, or with one on a path; with port 0 the system
+    /// chooses it, which [`SocketAcceptor::tcp_address`] tells. A port whose last owner has just ended can be had at once
+    /// (SO_REUSEADDR), and so can a path that nobody listens on any more.
     ///
     /// It has to be called within a tokio runtime.
     ///
     /// # Errors
     /// The address is taken, forbidden or not ours.
     pub fn bind(
-        address: SocketAddr,
+        address: &Address,
         sockets: NonZeroUsize,
-        limits: RequestLimits,
-        lobby: &Arc<Lobby>,
+        entrance: Entrance,
     ) -> Result<Vec<Self>, BindError> {
-        let listeners = listen(address, sockets).map_err(|cause| BindError { address, cause })?;
-        let acceptor = |(listener, local_addr): (TcpListener, SocketAddr)| Self {
-            listener,
-            local_addr,
-            holdings: [Holding {
-                local_addr: local_addr.into(),
-                http_versions: vec![Version::HTTP_11],
-                http_scheme: Scheme::HTTP,
-            }],
-            limits,
-            lobby: lobby.clone(),
-            failures: 0,
-            accepted_this_turn: 0,
+        let entrance = Arc::new(entrance);
+        let acceptor = |listening: Listening| {
+            let address = match listening.tcp_address() {
+                Some(chosen) => Address::Tcp(chosen),
+                None => address.clone(),
+            };
+            Self {
+                holdings: [Holding {
+                    local_addr: local_addr(&listening),
+                    http_versions: vec![Version::HTTP_11],
+                    http_scheme: scheme(&entrance),
+                }],
+                listening,
+                address,
+                entrance: entrance.clone(),
+                arriving: JoinSet::new(),
+                failures: 0,
+                accepted_this_turn: 0,
+            }
         };
-        Ok(listeners.into_iter().map(acceptor).collect())
+        let listening = listen(address, sockets)?;
+        Ok(listening.into_iter().map(acceptor).collect())
     }
 
-    /// Where it listens.
+    /// Where it listens by TCP.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.listening.tcp_address()
     }
 
     /// The server on this socket, with the limits that only salvo's server can set: `Server::new` alone would take
     /// heads of up to 400 KB.
     #[must_use]
     pub fn into_server(self) -> Server<Self> {
-        let head_bytes_max = self.limits.head_bytes_max;
+        let head_bytes_max = self.entrance.limits.head_bytes_max;
         let mut server = Server::new(self);
         let buffer_bytes_max = BUFFER_BYTES_MAX.max(head_bytes_max);
         server
@@ -141,28 +155,28 @@ impl TcpAcceptor {
         server
     }
 
-    /// Waits for a place. None where the other end may have no more.
-    async fn accepted(
-        &self,
-        socket: TcpStream,
-        remote: SocketAddr,
-    ) -> Option<Accepted<TcpCoupler<HttpStream>, HttpStream>> {
-        // An IPv4 client on an IPv6 socket is the same client.
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let conn_ctrl = ConnCtrl::new();
-        let place = self.lobby.enter(&conn_ctrl, remote.ip()).await?;
-        let fuse_config = FuseConfig::disabled()
-            .with_http1_header_timeout(self.limits.head_timeout)
-            .with_request_body_timeout(self.limits.body_timeout);
-        Some(Accepted {
-            coupler: TcpCoupler::new(),
-            stream: HttpStream::new(socket, place, conn_ctrl.clone()),
-            fuse_config: Some(fuse_config),
-            conn_ctrl,
-            local_addr: self.local_addr.into(),
-            remote_addr: remote.into(),
-            http_scheme: Scheme::HTTP,
-        })
+    /// Lets somebody in, who may have to wait for a place. None where the other end may have no more, or has still to say who it is.
+    async fn let_in(&mut self, socket: Socket, peer: Peer) -> Option<Connection> {
+        let local_addr = self.holdings[0].local_addr.clone();
+        let guest = Guest::enter(&self.entrance, local_addr, peer).await?;
+        let Some(proxied) = &self.entrance.proxied else {
+            return guest.seat(socket, peer);
+        };
+        if !proxied.trusts(peer) {
+            guest.refuse(peer, &ProxiedError::Untrusted);
+            return None;
+        }
+        let proxied = proxied.clone();
+        self.arriving.spawn(async move {
+            match proxied.client(&socket, peer).await {
+                Ok(client) => guest.seat(socket, client),
+                Err(error) => {
+                    guest.refuse(peer, &error);
+                    None
+                }
+            }
+        });
+        None
     }
 
     /// Lets everything else that is ready run, once in a while.
@@ -181,7 +195,7 @@ impl TcpAcceptor {
             return;
         }
         if self.failures == 0 {
-            tracing::error!(address = %self.local_addr, %error, "cannot accept connections; trying again until it works");
+            tracing::error!(address = %self.address, %error, "cannot accept connections; trying again until it works");
         }
         let pause = PAUSE_MIN
             .saturating_mul(1 << self.failures.min(10))
@@ -191,37 +205,85 @@ impl TcpAcceptor {
     }
 }
 
-fn listen(
-    address: SocketAddr,
-    sockets: NonZeroUsize,
-) -> io::Result<Vec<(TcpListener, SocketAddr)>> {
-    let first = socket(address)?;
-    first.bind(&address.into())?;
-    first.listen(BACKLOG)?;
-    let first = TcpListener::from_std(first.into())?;
-    let address = first.local_addr()?;
-    // Only now that it listens may the first share its port: with SO_REUSEPORT from the start, a second server of the same user
-    // would get the port too, and half of the connections.
-    SockRef::from(&first).set_reuse_port(true)?;
-    let mut listeners = vec![(first, address)];
-    for _ in 1..sockets.get() {
-        let further = socket(address)?;
-        further.set_reuse_port(true)?;
-        further.bind(&address.into())?;
-        further.listen(BACKLOG)?;
-        listeners.push((TcpListener::from_std(further.into())?, address));
-    }
-    Ok(listeners)
+/// Somebody with a place in the lobby, and not yet a socket.
+struct Guest {
+    entrance: Arc<Entrance>,
+    place: Place,
+    conn_ctrl: ConnCtrl,
+    local_addr: salvo::conn::SocketAddr,
 }
 
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // What is accepted inherits it, which spares each connection a call.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+impl Guest {
+    async fn enter(
+        entrance: &Arc<Entrance>,
+        local_addr: salvo::conn::SocketAddr,
+        peer: Peer,
+    ) -> Option<Self> {
+        let conn_ctrl = ConnCtrl::new();
+        // Who comes over a Unix socket is somebody on this machine.
+        let ip = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let place = entrance.lobby.enter(&conn_ctrl, ip.to_canonical()).await?;
+        Some(Self {
+            entrance: entrance.clone(),
+            place,
+            conn_ctrl,
+            local_addr,
+        })
+    }
+
+    /// What salvo serves; none where TLS cannot begin.
+    fn seat(self, socket: Socket, client: Peer) -> Option<Connection> {
+        let Entrance { limits, tls, .. } = &*self.entrance;
+        let fuse_config = FuseConfig::disabled()
+            .with_http1_header_timeout(limits.head_timeout)
+            .with_request_body_timeout(limits.body_timeout);
+        let socket = match (tls, socket) {
+            (Some(tls), Socket::Tcp(socket)) => match tls.accept(socket) {
+                Ok(secured) => Socket::Tls(Box::new(secured)),
+                Err(error) => {
+                    tracing::error!(%error, "a connection cannot have TLS");
+                    return None;
+                }
+            },
+            (_, socket) => socket,
+        };
+        Some(Accepted {
+            coupler: TcpCoupler::new(),
+            http_scheme: scheme(&self.entrance),
+            stream: HttpStream::new(socket, self.place, self.conn_ctrl.clone()),
+            fuse_config: Some(fuse_config),
+            conn_ctrl: self.conn_ctrl,
+            local_addr: self.local_addr,
+            remote_addr: remote_addr(client),
+        })
+    }
+
+    fn refuse(&self, peer: Peer, error: &ProxiedError) {
+        self.place.not_proxied();
+        tracing::debug!(?peer, %error, "a connection without a PROXY header that can be believed");
+    }
+}
+
+/// An IPv4 client on an IPv6 socket is the same client.
+fn remote_addr(client: Peer) -> salvo::conn::SocketAddr {
+    match client {
+        Some(client) => SocketAddr::new(client.ip().to_canonical(), client.port()).into(),
+        None => salvo::conn::SocketAddr::Unknown,
+    }
+}
+
+fn local_addr(listening: &Listening) -> salvo::conn::SocketAddr {
+    match listening.tcp_address() {
+        Some(address) => address.into(),
+        None => salvo::conn::SocketAddr::Unknown,
+    }
+}
+
+fn scheme(entrance: &Entrance) -> Scheme {
+    match entrance.tls {
+        Some(_) => Scheme::HTTPS,
+        None => Scheme::HTTP,
+    }
 }
 
 /// Errors that Linux passes on from the connection that would have been accepted (accept(2)); the next may be fine.
@@ -239,7 +301,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-impl Acceptor for TcpAcceptor {
+impl Acceptor for SocketAcceptor {
     type Coupler = TcpCoupler<HttpStream>;
     type Stream = HttpStream;
 
@@ -254,14 +316,23 @@ impl Acceptor for TcpAcceptor {
     ) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
         loop {
             self.take_turns().await;
-            match self.listener.accept().await {
-                Ok((socket, remote)) => {
+            let accepted = tokio::select! {
+                Some(arrived) = self.arriving.join_next(), if !self.arriving.is_empty() => {
+                    match arrived {
+                        Ok(Some(connection)) => return Ok(connection),
+                        _ => continue,
+                    }
+                }
+                accepted = self.listening.accept(), if self.arriving.len() < ARRIVING_MAX => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
                     if self.failures > 0 {
-                        tracing::info!(address = %self.local_addr, failures = self.failures, "accepting connections again");
+                        tracing::info!(address = %self.address, failures = self.failures, "accepting connections again");
                         self.failures = 0;
                     }
-                    if let Some(accepted) = self.accepted(socket, remote).await {
-                        return Ok(accepted);
+                    if let Some(connection) = self.let_in(socket, peer).await {
+                        return Ok(connection);
                     }
                 }
                 Err(error) => self.recover(&error).await,
@@ -270,12 +341,12 @@ impl Acceptor for TcpAcceptor {
     }
 }
 
-impl fmt::Debug for TcpAcceptor {
+impl fmt::Debug for SocketAcceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpAcceptor")
-            .field("local_addr", &self.local_addr)
-            .field("limits", &self.limits)
-            .finish()
+        f.debug_struct("SocketAcceptor")
+            .field("address", &self.address)
+            .field("limits", &self.entrance.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -291,26 +362,41 @@ mod tests {
     use salvo::conn::Acceptor;
     use tokio::net::TcpStream;
 
-    use super::{BindError, RequestLimits, TcpAcceptor, concerns_one_connection};
+    use super::{Entrance, RequestLimits, SocketAcceptor, concerns_one_connection};
+    use crate::plan::Address;
     use crate::telemetry::{MetricNames, Metrics};
+    use crate::transport::listening::BindError;
     use crate::transport::lobby::Lobby;
+    use crate::transport::wire::Socket;
 
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-    fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<TcpAcceptor>, BindError> {
+    fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<SocketAcceptor>, BindError> {
         let metrics = Arc::new(Metrics::new(&MetricNames::default()));
         let sockets = NonZeroUsize::new(sockets).unwrap_or(NonZeroUsize::MIN);
-        let lobby = Lobby::new(1000, &[], metrics);
-        TcpAcceptor::bind(address, sockets, RequestLimits::default(), &lobby)
+        let entrance = Entrance {
+            limits: RequestLimits::default(),
+            lobby: Lobby::new(1000, &[], metrics),
+            tls: None,
+            proxied: None,
+        };
+        SocketAcceptor::bind(&Address::Tcp(address), sockets, entrance)
+    }
+
+    fn address(acceptor: &SocketAcceptor) -> SocketAddr {
+        acceptor.tcp_address().expect("it listens by TCP")
     }
 
     #[tokio::test]
     async fn what_is_accepted_is_the_plain_socket_without_delay() -> Result<(), Box<dyn Error>> {
         for acceptor in &mut bind(ANY_PORT, 1)? {
-            let client = TcpStream::connect(acceptor.local_addr()).await?;
+            let client = TcpStream::connect(address(acceptor)).await?;
             let accepted = acceptor.accept(None).await?;
-            assert!(accepted.stream.nodelay()?);
-            assert_eq!(accepted.stream.peer_addr()?, client.local_addr()?);
+            let Socket::Tcp(socket) = accepted.stream.socket() else {
+                return Err("it is not plain".into());
+            };
+            assert!(socket.nodelay()?);
+            assert_eq!(socket.peer_addr()?, client.local_addr()?);
             assert_eq!(accepted.remote_addr.into_std(), Some(client.local_addr()?));
         }
         Ok(())
@@ -321,7 +407,7 @@ mod tests {
         // However many sockets have it: they share it among themselves, not with another server.
         for sockets in [1, 4] {
             let first = bind(ANY_PORT, sockets)?;
-            let address = first[0].local_addr();
+            let address = address(&first[0]);
             let error = bind(address, sockets).err().ok_or("bound twice")?;
             let expected = format!("cannot listen on {address}: ");
             assert!(error.to_string().starts_with(&expected), "{error}");
@@ -332,7 +418,7 @@ mod tests {
     #[tokio::test]
     async fn several_sockets_share_one_port_and_its_connections() -> Result<(), Box<dyn Error>> {
         let mut acceptors = bind(ANY_PORT, 2)?;
-        let ports: BTreeSet<_> = acceptors.iter().map(TcpAcceptor::local_addr).collect();
+        let ports: BTreeSet<_> = acceptors.iter().map(address).collect();
         assert_eq!((acceptors.len(), ports.len()), (2, 1));
         let [first, second] = &mut acceptors[..] else {
             return Err("not two".into());
@@ -340,7 +426,7 @@ mod tests {
         let (mut at_first, mut at_second) = (0, 0);
         // The kernel chooses by the client's port: that a hundred all go to one socket is as likely as a coin's hundred heads.
         for _ in 0..100 {
-            let _client = TcpStream::connect(first.local_addr()).await?;
+            let _client = TcpStream::connect(address(first)).await?;
             tokio::select! {
                 accepted = first.accept(None) => at_first += accepted.map(|_| 1)?,
                 accepted = second.accept(None) => at_second += accepted.map(|_| 1)?,

@@ -6,21 +6,19 @@ use std::sync::Arc;
 use salvo::Request;
 use salvo::http::header::HeaderMap;
 
-use crate::plan::{AuthMethod, Credential, Endpoint, Network, Place};
+use crate::plan::{AuthMethod, Credential, Endpoint, Network, Place, UNIX_PEER};
 use crate::vocab::{Parameters, Position, RoomName};
 
-/// The address that a request counts as: the peer's, or what a trusted proxy says of it.
-pub(super) fn client_ip(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
-    let peer = request
-        .remote_addr()
-        .clone()
-        .into_std()?
-        .ip()
-        .to_canonical();
-    Some(forwarded_for(peer, request.headers(), trusted))
+/// The address that a request counts as: the peer's, or what a trusted proxy says of it. Over a Unix socket, where nobody says more,
+/// it is [`UNIX_PEER`].
+pub(super) fn client_ip(request: &Request, trusted: &[Network]) -> IpAddr {
+    let peer = request.remote_addr().clone().into_std();
+    let peer = peer.map_or(UNIX_PEER, |peer| peer.ip().to_canonical());
+    forwarded_for(peer, request.headers(), trusted)
 }
 
-/// The last address in `X-Forwarded-For` that is no trusted proxy's: what stands before it, anyone may have written.
+/// The last address in `X-Forwarded-For` that is no trusted proxy's: what stands before it, anyone may have written. `Forwarded`
+/// (RFC 7239) is not read: proxies that add to the one pass on the other as the client wrote it.
 fn forwarded_for(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(*address));
     if !is_trusted(&peer) {
@@ -51,6 +49,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
         .or_else(|_| with_port())
         .or_else(|_| in_brackets())
         .ok()
+        .filter(|address: &IpAddr| !address.to_canonical().is_unspecified())
 }
 
 /// The query of the URL. salvo's own reading makes a map of maps of it, which costs a handshake a microsecond.

@@ -107,8 +107,7 @@ impl EndpointHandler {
     /// Counts the connection for its address.
     fn knock(&self, request: &Request) -> Result<(IpAddr, Ticket), Refusal> {
         let engine = &self.served.engine;
-        let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
-            .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
+        let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies);
         Ok((ip, engine.knock(ip)?))
     }
 

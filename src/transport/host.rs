@@ -11,7 +11,7 @@ use salvo::http::header::{HOST, HeaderMap};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
-use crate::plan::{HostName, Network, split_authority};
+use crate::plan::{HostName, Network, UNIX_PEER, split_authority};
 
 /// What proxies say of themselves, one or the other.
 const PROXIED: [&str; 6] = [
@@ -33,7 +33,8 @@ pub(super) fn asked(request: &Request) -> Option<&str> {
 
 /// Whether the peer is one of `networks`.
 pub(super) fn is_from(request: &Request, networks: &[Network]) -> bool {
-    peer(request).is_some_and(|peer| networks.iter().any(|network| network.contains(peer)))
+    let peer = peer(request).unwrap_or(UNIX_PEER);
+    networks.iter().any(|network| network.contains(peer))
 }
 
 /// Whether the peer is on this machine.

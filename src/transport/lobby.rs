@@ -224,6 +224,22 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The connection ended before TLS was agreed on.
+    pub(super) fn no_keys(&self, error: Option<&std::io::Error>) {
+        let Some(error) = error else {
+            return;
+        };
+        self.lobby.metrics.tls_failures.inc();
+        tracing::debug!(%error, "a TLS handshake failed");
+    }
+
+    /// The connection had no PROXY header that can be believed.
+    pub(super) fn not_proxied(&self) {
+        self.lobby.metrics.proxy_refusals.inc();
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let left = self.lobby.waiting.lock().remove(self.number);

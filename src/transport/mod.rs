@@ -10,14 +10,18 @@ mod cors;
 mod endpoint;
 mod headers;
 mod host;
+pub mod listening;
 pub mod lobby;
 mod method;
 mod operations;
 mod origin;
+pub mod proxied;
 pub mod router;
 mod socket;
 pub mod stream;
+pub mod tls;
 pub mod upgrade;
+mod wire;
 
 use std::sync::Arc;
 

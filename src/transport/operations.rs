@@ -14,11 +14,19 @@ pub(super) enum Operation {
     Health,
     /// Whether it takes connections.
     Ready,
-    /// What it counts, for peers on this machine or for all.
-    Metrics {
-        /// Whether peers on other machines may read it.
-        for_all: bool,
-    },
+    /// What it counts.
+    Metrics(Audience),
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Whoever asks.
+    All,
+    /// Peers on this machine.
+    ThisMachine,
+    /// Nobody: every connection is a proxy's, for whoever it may be.
+    Nobody,
 }
 
 /// The handler of one of them.
@@ -45,8 +53,13 @@ impl Handler for OperationHandler {
                 }
                 response.render(Text::Plain(format!("{}\n", state.as_str())));
             }
-            Operation::Metrics { for_all } => {
-                if !for_all && !is_local(request) {
+            Operation::Metrics(audience) => {
+                let may = match audience {
+                    Audience::All => true,
+                    Audience::ThisMachine => is_local(request),
+                    Audience::Nobody => false,
+                };
+                if !may {
                     response.status_code(StatusCode::FORBIDDEN);
                     response.render(Text::Plain("metrics are for this machine: a listener with `serve: [metrics]` gives them to others\n"));
                     return;
@@ -76,7 +89,8 @@ impl Handler for NothingHere {
 
 /// Whether somebody on this machine asks, and neither a proxy on it for somebody else nor a page under a name of its own.
 fn is_local(request: &Request) -> bool {
-    host::is_loopback(request)
+    // Over a Unix socket there is no address, and nobody from elsewhere.
+    (host::is_loopback(request) || request.remote_addr().clone().into_std().is_none())
         && host::is_direct(request)
         && host::asked(request).is_none_or(host::is_nobody_elses)
 }

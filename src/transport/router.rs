@@ -14,7 +14,7 @@ use crate::transport::headers::{PageHeaders, TextHeaders};
 use crate::transport::host::HostGuard;
 use crate::transport::lobby::{LastAnswer, Lobby};
 use crate::transport::method::{readable, writable};
-use crate::transport::operations::{NothingHere, Operation, OperationHandler};
+use crate::transport::operations::{Audience, NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
 /// What is served at `listener`, whose connections have their places in `lobby`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
@@ -23,9 +23,13 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
     let mut router = Router::with_hoop(LastAnswer(lobby.clone())).hoop(HostGuard {
         hosts: plan.server.hosts.clone(),
     });
-    let metrics = Operation::Metrics {
-        for_all: listener.metrics_for_all,
-    };
+    let metrics = Operation::Metrics(if listener.metrics_for_all {
+        Audience::All
+    } else if listener.proxy_protocol {
+        Audience::Nobody
+    } else {
+        Audience::ThisMachine
+    });
     for (path, operation) in [
         ("healthz", Operation::Health),
         ("readyz", Operation::Ready),
@@ -37,7 +41,9 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         };
         router = router.push(readable(path, handler).hoop(TextHeaders));
     }
-    if let Some(api) = &plan.server.api {
+    let serves = listener.serves;
+    let api = plan.server.api.as_ref().filter(|_| serves.api);
+    if let Some(api) = api {
         for (path, publish) in [
             ("api/rooms/{room}/messages", Publish::ToRoom),
             ("api/users/{user}/messages", Publish::ToUser),
@@ -50,13 +56,17 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         }
         router = router.push(of_api(no_such_route(), api));
     }
-    for endpoint in &plan.endpoints {
+    let endpoints = plan.endpoints.iter().filter(|_| serves.endpoints);
+    for endpoint in endpoints {
         router = router.push(endpoint_router(served, endpoint));
     }
-    for page in &plan.pages {
+    for page in plan.pages.iter().filter(|_| serves.pages) {
         router = router.push(page_router(page));
     }
-    router.push(no_such_route().hoop(TextHeaders)).push(
+    if serves.api {
+        router = router.push(no_such_route().hoop(TextHeaders));
+    }
+    router.push(
         Router::with_path("{**rest}")
             .hoop(TextHeaders)
             .goal(NothingHere),

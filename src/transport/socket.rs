@@ -4,16 +4,14 @@
 //! connection costs little more than its sockets.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, Read as _};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
-use crate::engine::{Admission, Attached, Engine, Link, Phase};
+use crate::engine::{Admission, Attached, Engine, Phase};
 use crate::plan::{ConnectionLimits, Endpoint};
 use crate::protocol::CloseCode;
 use crate::protocol::websocket::{
@@ -21,6 +19,7 @@ use crate::protocol::websocket::{
     encode_close, encode_pong,
 };
 use crate::transport::upgrade::Upgraded;
+use crate::transport::wire::{Socket, Wire};
 
 /// So much is read at a time.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -40,32 +39,11 @@ struct Scratch {
     inflater: Inflater,
 }
 
-/// The writing side that the engine sees.
-struct TcpLink(TcpStream);
-
-impl Link for TcpLink {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        // `send` takes the shortest way through the kernel where there is one buffer, as mostly there is.
-        let socket = socket2::SockRef::from(&self.0);
-        let send = || match slices {
-            [slice] => socket.send(slice),
-            _ => socket.send_vectored(slices),
-        };
-        match send() {
-            // Once more in the way that makes the runtime wait for the socket: that looks at memory which is not needed otherwise.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.0.try_io(Interest::WRITABLE, send)
-            }
-            written => written,
-        }
-    }
-}
-
 /// A connection's reading side and its end.
-struct Session {
+struct Session<W> {
     engine: Arc<Engine>,
     attached: Attached,
-    link: Arc<TcpLink>,
+    link: Arc<W>,
     decoder: Decoder,
     peer_closed: bool,
     ending: bool,
@@ -87,48 +65,85 @@ pub(super) fn decoder(limits: &ConnectionLimits, deflation: Option<Deflation>) -
 
 /// Runs an admitted connection to its end, in a task of its own. `decoder` may have begun with the first message.
 pub(super) fn run(engine: Arc<Engine>, admission: Admission, upgraded: Upgraded, decoder: Decoder) {
-    let link = Arc::new(TcpLink(upgraded.stream));
-    let attached = engine.attach(admission, link.clone(), upgraded.answer);
-    let mut session = Session {
-        engine,
-        attached,
-        link,
+    let opened = Opened {
+        answer: upgraded.answer,
+        already_read: upgraded.already_read,
         decoder,
-        peer_closed: false,
-        ending: false,
     };
-    if !upgraded.already_read.is_empty() {
-        let mut bytes = upgraded.already_read.to_vec();
-        SCRATCH.with_borrow_mut(|scratch| session.take_safely(&mut bytes, &mut scratch.inflater));
+    match upgraded.stream {
+        Socket::Tcp(socket) => opened.run(engine, admission, socket),
+        Socket::Unix(socket) => opened.run(engine, admission, socket),
+        Socket::Tls(socket) => opened.run(engine, admission, *socket),
     }
-    // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
-    tokio::spawn(async move { std::future::poll_fn(|context| session.poll(context)).await });
 }
 
-impl Session {
+/// What a connection begins with, beside its socket.
+struct Opened {
+    answer: Bytes,
+    already_read: Bytes,
+    decoder: Decoder,
+}
+
+impl Opened {
+    fn run<W: Wire>(self, engine: Arc<Engine>, admission: Admission, socket: W) {
+        let link = Arc::new(socket);
+        let attached = engine.attach(admission, link.clone(), self.answer);
+        let mut session = Session {
+            engine,
+            attached,
+            link,
+            decoder: self.decoder,
+            peer_closed: false,
+            ending: false,
+        };
+        if !self.already_read.is_empty() {
+            let mut bytes = self.already_read.to_vec();
+            SCRATCH
+                .with_borrow_mut(|scratch| session.take_safely(&mut bytes, &mut scratch.inflater));
+        }
+        // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
+        tokio::spawn(async move { std::future::poll_fn(|context| session.poll(context)).await });
+    }
+}
+
+impl<W: Wire> Session<W> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.attached.connection.register(context.waker());
+        self.link.register(context.waker());
         for _ in 0..READS_PER_TURN {
             if self.is_over() {
                 return Poll::Ready(());
             }
-            if self.attached.connection.is_blocked() {
-                match self.link.0.poll_write_ready(context) {
+            if self.attached.connection.is_blocked() || self.link.is_waiting() {
+                match self.link.poll_write_ready(context) {
                     Poll::Ready(Ok(())) => {
-                        self.attached.connection.drain();
+                        if !self.write_on() {
+                            return Poll::Ready(());
+                        }
                         continue;
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Pending => {}
                 }
             }
-            match ready!(self.link.0.poll_read_ready(context)) {
+            match ready!(self.link.poll_read_ready(context)) {
                 Ok(()) if self.read() => {}
                 _ => return Poll::Ready(()),
             }
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Writes what waits; whether the connection goes on.
+    fn write_on(&self) -> bool {
+        if self.link.is_waiting() && self.link.flush().is_err() {
+            return false;
+        }
+        if self.attached.connection.is_blocked() {
+            self.attached.connection.drain();
+        }
+        true
     }
 
     /// Whether the connection is done; follows a close that was begun anywhere.
@@ -146,41 +161,27 @@ impl Session {
         if !connection.is_over() {
             return false;
         }
-        if !self.peer_closed {
-            // The close frame is out: what the peer still sends is read until it closes too, or its time is over, because
-            // closing the socket over unread bytes would take the close frame away again (RFC 6455 §7.1.1).
-            let _ = socket2::SockRef::from(&self.link.0).shutdown(std::net::Shutdown::Write);
-            return connection.is_abandoned();
-        }
-        true
+        // The close frame is out: what the peer still sends is read until it closes too, or its time is over, because
+        // closing the socket over unread bytes would take the close frame away again (RFC 6455 §7.1.1).
+        let is_sent = (self.peer_closed && !W::SAYS_END) || self.link.end();
+        (self.peer_closed && is_sent) || connection.is_abandoned()
     }
 
     /// Reads once; says whether the connection goes on.
     fn read(&mut self) -> bool {
-        SCRATCH.with_borrow_mut(|Scratch { bytes, inflater }| {
-            let mut taken = None;
-            let read = self.link.0.try_io(Interest::READABLE, || {
-                let len = (&*socket2::SockRef::from(&self.link.0)).read(bytes)?;
-                taken = Some(len);
-                if len > 0 && len < bytes.len() {
-                    // There is no more: saying so spares the call that would find nothing.
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(())
-            });
-            match (taken, read) {
-                (Some(0), _) => false,
-                (Some(len), _) => {
+        SCRATCH.with_borrow_mut(
+            |Scratch { bytes, inflater }| match self.link.try_read(bytes) {
+                Ok(0) => false,
+                Ok(len) => {
                     self.take_safely(&mut bytes[..len], inflater);
                     true
                 }
-                (None, Err(error)) => matches!(
+                Err(error) => matches!(
                     error.kind(),
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                 ),
-                (None, Ok(())) => true,
-            }
-        })
+            },
+        )
     }
 
     /// A panic is our fault, and this connection's alone.
@@ -247,7 +248,8 @@ pub(super) async fn first_message(
     decoder: &mut Decoder,
 ) -> Result<(String, Bytes), CloseCode> {
     let stream = &upgraded.stream;
-    write_all(stream, &upgraded.answer)
+    stream
+        .write_all(&upgraded.answer)
         .await
         .map_err(|_| CloseCode::Normal)?;
     let mut bytes = upgraded.already_read.to_vec();
@@ -266,26 +268,22 @@ pub(super) async fn first_message(
                 }
             }
         }
-        stream.readable().await.map_err(|_| CloseCode::Normal)?;
-        bytes = SCRATCH.with_borrow_mut(|scratch| match stream.try_read(&mut scratch.bytes) {
-            Ok(0) => Err(CloseCode::Normal),
-            Ok(len) => Ok(scratch.bytes[..len].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
-            Err(_) => Err(CloseCode::Normal),
-        })?;
+        bytes = read(stream).await.map_err(|_| CloseCode::Normal)?;
+        if bytes.is_empty() {
+            return Err(CloseCode::Normal);
+        }
     }
 }
 
-async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+/// Reads once through the thread's scratch buffer.
+async fn read(stream: &Socket) -> io::Result<Vec<u8>> {
+    std::future::poll_fn(|context| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = ready!(stream.poll_read(context, &mut scratch.bytes));
+            Poll::Ready(read.map(|len| scratch.bytes[..len].to_vec()))
+        })
+    })
+    .await
 }
 
 fn close_code(violation: Violation) -> CloseCode {
@@ -299,7 +297,7 @@ fn close_code(violation: Violation) -> CloseCode {
 
 /// Ends a connection that was never admitted, with a code that browsers can read, behind the answer where that is not out.
 pub(super) async fn refuse(
-    stream: TcpStream,
+    stream: Socket,
     answer: &[u8],
     endpoint: &Endpoint,
     code: CloseCode,
@@ -315,18 +313,11 @@ pub(super) async fn refuse(
         .timeout
         .min(std::time::Duration::from_secs(5));
     let end = async {
-        write_all(&stream, &farewell).await?;
-        socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write)?;
+        stream.write_all(&farewell).await?;
+        stream.end().await?;
         let mut rest = [0; 256];
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut rest) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err::<(), io::Error>(error),
-            }
-        }
+        while stream.read(&mut rest).await? > 0 {}
+        Ok::<(), io::Error>(())
     };
     // Whether the peer took it or not, the connection ends here.
     let _ = tokio::time::timeout(timeout, end).await;

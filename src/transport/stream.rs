@@ -1,4 +1,4 @@
-//! A socket while HTTP is spoken over it: a plain [`TcpStream`] with a place in the [`super::lobby`], that keeps back the answer 101.
+//! A socket while HTTP is spoken over it: a [`Socket`] with a place in the [`super::lobby`], that keeps back the answer 101.
 //!
 //! The answer and a WebSocket's first frame leave together, in one write: a write is about a fifth of what a handshake costs, and
 //! the client can do nothing with the one before it has the other. For salvo and hyper the answer is sent.
@@ -7,21 +7,20 @@
 //! HTTP ends on: the text alone could stand in any body, and pieces of one come here too.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use salvo::conn::ConnCtrl;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::transport::lobby::Place;
+use crate::transport::wire::Socket;
 
 /// A socket with HTTP on it.
 pub struct HttpStream {
-    socket: TcpStream,
+    socket: Socket,
     place: Place,
     connection: ConnCtrl,
     /// The answer 101, once it is given, behind what may be left of the answer before it.
@@ -29,7 +28,7 @@ pub struct HttpStream {
 }
 
 impl HttpStream {
-    pub(super) const fn new(socket: TcpStream, place: Place, connection: ConnCtrl) -> Self {
+    pub(super) const fn new(socket: Socket, place: Place, connection: ConnCtrl) -> Self {
         Self {
             socket,
             place,
@@ -39,24 +38,14 @@ impl HttpStream {
     }
 
     /// The socket, and the answer that has to be written to it first.
-    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
+    pub(super) fn into_parts(self) -> (Socket, Bytes) {
         (self.socket, self.answer.into())
     }
 
-    /// The other end's address.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
-    }
-
-    /// Whether it sends without waiting for more (TCP_NODELAY).
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.nodelay()
+    /// The socket.
+    #[cfg(test)]
+    pub(super) const fn socket(&self) -> &Socket {
+        &self.socket
     }
 }
 
@@ -66,7 +55,19 @@ impl AsyncRead for HttpStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, buffer)
+        match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
+            secured @ Socket::Tls(_) => {
+                let was_handshaking = secured.is_handshaking();
+                let read = ready!(secured.poll_read(context, buffer.initialize_unfilled()));
+                if was_handshaking && secured.is_handshaking() {
+                    self.place.no_keys(read.as_ref().err());
+                }
+                buffer.advance(read?);
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 }
 
@@ -81,20 +82,23 @@ impl AsyncWrite for HttpStream {
             self.answer.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        let written = match &mut self.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Socket::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
+            secured @ Socket::Tls(_) => secured.poll_write(context, bytes),
+        };
         if written.is_ready() {
             self.place.renew(Instant::now());
         }
         written
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TcpStream has nothing to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_end(context)
     }
 }
 
@@ -110,6 +114,7 @@ mod tests {
     use super::HttpStream;
     use crate::telemetry::{MetricNames, Metrics};
     use crate::transport::lobby::Lobby;
+    use crate::transport::wire::Socket;
 
     async fn streams(connection: &ConnCtrl) -> Result<(HttpStream, TcpStream), Box<dyn Error>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -118,6 +123,7 @@ mod tests {
         let lobby = Lobby::new(1, &[], Arc::new(Metrics::new(&MetricNames::default())));
         let place = lobby.enter(connection, [127, 0, 0, 1].into()).await;
         let place = place.ok_or("it is empty")?;
+        let socket = Socket::Tcp(socket);
         Ok((HttpStream::new(socket, place, connection.clone()), client))
     }
 

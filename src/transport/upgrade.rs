@@ -16,10 +16,10 @@ use salvo::http::header::{
 use salvo::http::{Method, StatusCode, Version};
 use salvo::writing::Text;
 use salvo::{Request, Response};
-use tokio::net::TcpStream;
 
 use crate::protocol::websocket::{ClientKey, Deflation, VERSION, VersionOffer, has_token, tokens};
 use crate::transport::stream::HttpStream;
+use crate::transport::wire::Socket;
 
 /// A request that may be answered with 101.
 #[derive(Debug)]
@@ -70,10 +70,9 @@ pub struct Agreement {
 pub struct Upgrading(OnUpgrade);
 
 /// A WebSocket after its handshake.
-#[derive(Debug)]
 pub struct Upgraded {
     /// The socket.
-    pub stream: TcpStream,
+    pub(super) stream: Socket,
     /// The answer 101: to be written first, with what comes next.
     pub answer: Bytes,
     /// What the client sent along with its request: to be decoded first.
@@ -86,9 +85,9 @@ pub enum UpgradeError {
     /// The connection was closed before it was a WebSocket.
     #[error("the connection ended within the handshake: {0}")]
     Ended(hyper::Error),
-    /// The request came through another acceptor than [`super::acceptor::TcpAcceptor`].
-    #[error("the upgraded connection is not a plain TCP stream")]
-    NotTcp,
+    /// The request came through another acceptor than [`super::acceptor::SocketAcceptor`].
+    #[error("the upgraded connection is not one of our sockets")]
+    NotOurs,
 }
 
 impl UpgradeRequest {
@@ -212,12 +211,12 @@ impl Upgrading {
     /// It must not be awaited in the handler: the answer is given only after that has returned.
     ///
     /// # Errors
-    /// The connection was closed before, or the request did not come over a plain TCP stream.
+    /// The connection was closed before, or the request did not come over one of our sockets.
     pub async fn finish(self) -> Result<Upgraded, UpgradeError> {
         let upgraded = self.0.await.map_err(UpgradeError::Ended)?;
         let parts = upgraded
             .downcast::<TokioIo<HttpStream>>()
-            .map_err(|_| UpgradeError::NotTcp)?;
+            .map_err(|_| UpgradeError::NotOurs)?;
         // A copy, even of nothing: hyper's view keeps its whole buffer of 8 KB or more alive.
         let already_read = Bytes::copy_from_slice(&parts.read_buf);
         let (stream, answer) = parts.io.into_inner().into_parts();

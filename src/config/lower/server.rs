@@ -4,8 +4,8 @@ use crate::config::keys::Keys;
 use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
 use crate::config::{
-    Acme, Api, ApiKey, Broker, Console, Cors, Listener, Log, Server, ServerLimits, Shutdown,
-    Spanned, Store, Tls,
+    Acme, Api, ApiKey, Broker, CertificateFiles, Console, Cors, Listener, Log, Server,
+    ServerLimits, Shutdown, Spanned, Store, Tls,
 };
 use crate::diag::Span;
 use crate::vocab::{ByteSize, parse_duration};
@@ -53,6 +53,7 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<Listener> {
         return Some(Listener {
             span: node.span,
             address: reader.text(node, "an address such as `127.0.0.1:8000`"),
+            mode: None,
             tls: None,
             serve: None,
             proxy_protocol: None,
@@ -66,27 +67,66 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<Listener> {
         Listener {
             span: keys.span,
             address: keys.text("address", "an address such as `127.0.0.1:8000`"),
-            tls: tls(keys),
+            mode: keys.text("mode", "a mode such as `0660`"),
+            tls: listener_tls(keys),
             serve: keys.words("serve"),
             proxy_protocol: keys.flag("proxy_protocol"),
         }
     })
 }
 
+/// `tls` at a listener, which may be `false` where the whole server has it.
+fn listener_tls(keys: &mut Keys<'_, '_>) -> Option<Spanned<Tls>> {
+    let (span, node) = keys.entry("tls")?;
+    if matches!(node.kind, Kind::Map(_)) {
+        return tls(keys);
+    }
+    let is_on = keys.reader.word::<bool>(node)?;
+    if !is_on.value {
+        return Some(Spanned::new(Tls::Off, span));
+    }
+    // `true` says nothing of certificates: the same finding as for a map without keys.
+    keys.section("tls", "`tls`", |_| ());
+    None
+}
+
 fn tls(keys: &mut Keys<'_, '_>) -> Option<Spanned<Tls>> {
     keys.section("tls", "`tls`", |keys| {
         let help = "write `{certificate: cert.pem, key: key.pem}` or `{acme: {domains: [rt.example.com]}}`";
-        if keys.one_of(&["certificate", "acme"], help) == Some("acme") {
-            return Tls::Acme(keys.part("acme", "`acme`", acme));
-        }
-        if keys.entry("certificate").is_some() {
-            keys.require("key", "name the file of the private key");
-        }
-        Tls::Files {
-            certificate: keys.path("certificate"),
-            key: keys.path("key"),
+        match keys.one_of(&["certificate", "certificates", "acme"], help) {
+            Some("acme") => Tls::Acme(keys.part("acme", "`acme`", acme)),
+            Some("certificates") => Tls::Files(certificates(keys)),
+            found => {
+                let files = certificate_files(keys);
+                Tls::Files(found.map(|_| files).into_iter().collect())
+            }
         }
     })
+}
+
+fn certificates(keys: &mut Keys<'_, '_>) -> Vec<CertificateFiles> {
+    let Some((_, node)) = keys.entry("certificates") else {
+        return Vec::new();
+    };
+    let items = node.items().iter();
+    let files = items.filter_map(|item| {
+        let what = "a certificate";
+        keys.reader.section(item, item.span, what, |keys| {
+            keys.require("certificate", "name the file of the chain");
+            certificate_files(keys)
+        })
+    });
+    files.collect()
+}
+
+fn certificate_files(keys: &mut Keys<'_, '_>) -> CertificateFiles {
+    if keys.entry("certificate").is_some() {
+        keys.require("key", "name the file of the private key");
+    }
+    CertificateFiles {
+        certificate: keys.path("certificate"),
+        key: keys.path("key"),
+    }
 }
 
 fn acme(keys: &mut Keys<'_, '_>) -> Acme {
@@ -97,6 +137,10 @@ fn acme(keys: &mut Keys<'_, '_>) -> Acme {
     Acme {
         domains: keys.texts("domains", "a domain").unwrap_or_default(),
         email: keys.text("email", "an address"),
+        terms_agreed: keys.flag("terms_agreed"),
+        directory: keys.text("directory", "the URL of an authority's directory"),
+        cache: keys.path("cache"),
+        ca_file: keys.path("ca_file"),
     }
 }
 

@@ -17,7 +17,7 @@ macro_rules! words {
 
 words! {
     ApiScope: "publish" = Publish, "read" = Read, "disconnect" = Disconnect;
-    Service: "endpoints" = Endpoints, "api" = Api, "metrics" = Metrics, "console" = Console;
+    Service: "endpoints" = Endpoints, "pages" = Pages, "api" = Api, "metrics" = Metrics, "console" = Console;
     LogLevel: "error" = Error, "warn" = Warn, "info" = Info, "debug" = Debug, "trace" = Trace;
     LogFormat: "pretty" = Pretty, "json" = Json;
     OnExceed: "error" = Error, "drop" = Drop, "close" = Close;

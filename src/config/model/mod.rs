@@ -33,8 +33,8 @@ pub use room::{
     RoomEvent, RoomLimits,
 };
 pub use server::{
-    Acme, Api, ApiKey, ApiScope, Broker, Console, Cors, Listener, Log, LogFormat, LogLevel, Server,
-    ServerLimits, Service, Shutdown, Store, Tls,
+    Acme, Api, ApiKey, ApiScope, Broker, CertificateFiles, Console, Cors, Listener, Log, LogFormat,
+    LogLevel, Server, ServerLimits, Service, Shutdown, Store, Tls,
 };
 
 /// Everything that the files say, merged.

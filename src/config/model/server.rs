@@ -47,7 +47,9 @@ pub struct Listener {
     pub span: Span,
     /// `address`, required: `HOST:PORT` or `unix:PATH`.
     pub address: Option<Text>,
-    /// `tls`.
+    /// `mode`: of a Unix socket's file, in octal as `chmod` takes it.
+    pub mode: Option<Text>,
+    /// `tls`; `false` where the server's is not for this one.
     pub tls: Option<Spanned<Tls>>,
     /// `serve`: absent: everything that is on, metrics and console only for loopback.
     pub serve: Option<Vec<Spanned<Service>>>,
@@ -58,8 +60,10 @@ pub struct Listener {
 /// What an address serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// `endpoints`: the endpoints and pages.
+    /// `endpoints`.
     Endpoints,
+    /// `pages`.
+    Pages,
     /// `api`.
     Api,
     /// `metrics`.
@@ -71,15 +75,21 @@ pub enum Service {
 /// `tls`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tls {
-    /// `{certificate, key}`: PEM files.
-    Files {
-        /// `certificate`, required: the chain.
-        certificate: Option<Spanned<PathBuf>>,
-        /// `key`, required.
-        key: Option<Spanned<PathBuf>>,
-    },
+    /// `{certificate, key}`, or `{certificates}` with several of them: PEM files.
+    Files(Vec<CertificateFiles>),
     /// `{acme}`: certificates that are fetched.
     Acme(Acme),
+    /// `false`, at a listener.
+    Off,
+}
+
+/// `tls`, or an item of `tls.certificates`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CertificateFiles {
+    /// `certificate`, required: the chain.
+    pub certificate: Option<Spanned<PathBuf>>,
+    /// `key`, required.
+    pub key: Option<Spanned<PathBuf>>,
 }
 
 /// `tls.acme`.
@@ -87,8 +97,16 @@ pub enum Tls {
 pub struct Acme {
     /// `domains`, required.
     pub domains: Vec<Text>,
-    /// `email`.
+    /// `email`: whom the authority may write to.
     pub email: Option<Text>,
+    /// `terms_agreed`, required: that the authority's terms are.
+    pub terms_agreed: Option<Spanned<bool>>,
+    /// `directory`: the authority; absent: Let's Encrypt.
+    pub directory: Option<Text>,
+    /// `cache`: the folder of accounts and certificates.
+    pub cache: Option<Spanned<PathBuf>>,
+    /// `ca_file`: the roots to trust at the authority; absent: the system's.
+    pub ca_file: Option<Spanned<PathBuf>>,
 }
 
 /// `server.limits`.

@@ -3,6 +3,7 @@
 //! Each section has its file. A part that cannot be lowered leaves a finding and a gap; the Plan is handed out only where nothing
 //! found is an error.
 
+mod acme;
 mod auth;
 mod contradiction;
 mod endpoint;
@@ -10,6 +11,7 @@ mod frame;
 mod idle;
 mod known;
 mod limit;
+mod listen;
 mod message;
 mod name;
 mod origin;
@@ -20,6 +22,7 @@ mod rule;
 mod schema;
 mod server;
 mod shape;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +34,7 @@ use crate::diag::catalogue::schema as schema_codes;
 use crate::diag::render::sort;
 use crate::diag::{Code, Diagnostic, Severity, Span};
 use crate::plan::{Message, Plan, RateLimit};
-use crate::vocab::ByteSize;
+use crate::vocab::{ByteSize, Timestamp};
 
 use name::{Names, Paths};
 use reach::Reach;
@@ -45,10 +48,16 @@ pub struct Outcome {
     pub findings: Vec<Diagnostic>,
 }
 
-/// Says what `read` means. Of `files` only the existence of those is asked that are read while serving.
+/// Says what `read` means. Of `files` those are asked that are read while serving: whether they exist, and what certificates say.
 pub fn build(read: &Read, files: &dyn Files) -> Outcome {
+    build_at(read, files, None)
+}
+
+/// As [`build`], and finds what is over at the moment `now`. The Plan does not depend on it.
+pub fn build_at(read: &Read, files: &dyn Files, now: Option<Timestamp>) -> Outcome {
     let complete = !has_error(&read.findings);
     let mut lowering = Lowering::new(&read.config, files, complete);
+    lowering.now = now;
     let plan = lowering.run();
     let mut findings = read.findings.clone();
     let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
@@ -80,6 +89,7 @@ struct Lowering<'a> {
     files: &'a dyn Files,
     /// Whether everything that is written could be read: otherwise what seems unused may be used in what could not.
     complete: bool,
+    now: Option<Timestamp>,
     findings: Vec<Diagnostic>,
     rules: rule::Cache,
     schemas: schema::Cache,
@@ -136,6 +146,7 @@ impl<'a> Lowering<'a> {
             config,
             files,
             complete,
+            now: None,
             findings: Vec::new(),
             rules: rule::Cache::default(),
             schemas: schema::Cache::new(&config.documents),

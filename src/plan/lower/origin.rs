@@ -255,7 +255,7 @@ fn subdomains(origin: &str) -> Option<Subdomains> {
 }
 
 /// The name, or what it should probably be.
-fn host_name(text: &str) -> Result<HostName, Option<String>> {
+pub(super) fn host_name(text: &str) -> Result<HostName, Option<String>> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.split_once("://").map_or(&*lower, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,14 +1,14 @@
 //! `server` and `webhooks`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::config::{self, Broker, Service, Spanned, Store, Text, Tls};
+use crate::config::{self, Broker, Spanned, Store, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, Span};
 use crate::plan::lower::shape::Shape;
 use crate::plan::lower::{Lowering, finding};
-use crate::plan::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Server};
+use crate::plan::{Api, ApiKey, Log, LogFormat, LogLevel, Network, Server, UNIX_PEER};
 use crate::vocab::ByteSize;
 
 const CONNECTIONS_MAX: usize = 100_000;
@@ -64,9 +64,6 @@ impl Lowering<'_> {
     }
 
     fn unsupported_server(&mut self, server: &config::Server) {
-        if let Some(tls) = &server.tls {
-            self.unsupported_tls(tls);
-        }
         if let Some(broker) = &server.broker {
             let what = match broker.value {
                 Broker::Memory => None,
@@ -89,105 +86,13 @@ impl Lowering<'_> {
         }
     }
 
-    fn unsupported_tls(&mut self, tls: &Spanned<Tls>) {
-        let what = match tls.value {
-            Tls::Files { .. } => "`tls`",
-            Tls::Acme(_) => "`tls` with `acme`",
-        };
-        let instead = "let a proxy in front (Caddy, nginx, a load balancer) end TLS, and name it in `trusted_proxies`";
-        self.unsupported(tls.span, what, instead);
-    }
-
-    fn listeners(&mut self, server: &config::Server) -> Vec<Option<Listener>> {
-        if server.listen.is_empty() {
-            return vec![Some(Listener {
-                address: SocketAddr::from(([127, 0, 0, 1], 8000)),
-                metrics_for_all: false,
-            })];
-        }
-        let mut listeners: Vec<Option<Listener>> = Vec::new();
-        let api = server.api.is_some();
-        for written in &server.listen {
-            if let Some(tls) = &written.tls {
-                self.unsupported_tls(tls);
-            }
-            if let Some(proxied) = written.proxy_protocol.filter(|proxied| proxied.value) {
-                let instead =
-                    "let the proxy send `X-Forwarded-For`, and name it in `trusted_proxies`";
-                self.unsupported(proxied.span, "`proxy_protocol`", instead);
-            }
-            let metrics_for_all = self.served(written, api);
-            let address = written.address.as_ref().and_then(|text| self.address(text));
-            if let Some(address) = address
-                && address.port() != 0
-                && listeners
-                    .iter()
-                    .flatten()
-                    .any(|other| other.address == address)
-            {
-                let message = format!("`{address}` is listened on twice");
-                self.find(finding(
-                    &codes::BAD_ADDRESS,
-                    written.span,
-                    message,
-                    "remove one of them",
-                ));
-            }
-            listeners.push(address.map(|address| Listener {
-                address,
-                metrics_for_all,
-            }));
-        }
-        listeners
-    }
-
-    /// Whether metrics are for all; a finding where something is left out that every listener serves.
-    fn served(&mut self, listener: &config::Listener, api: bool) -> bool {
-        let Some(serve) = &listener.serve else {
-            return false;
-        };
-        let names = |service| serve.iter().any(|named| named.value == service);
-        let complete = names(Service::Endpoints) && (!api || names(Service::Api));
-        if !complete {
-            let span = serve.first().map_or(listener.span, |first| first.span);
-            let instead = "every listener serves all: leave `serve` out, or write `serve: [endpoints, api, metrics]` to show metrics to all";
-            self.unsupported(span, "a `serve` that leaves something out", instead);
-        }
-        names(Service::Metrics)
-    }
-
-    fn address(&mut self, text: &Text) -> Option<SocketAddr> {
-        let written = text.as_str();
-        if written.starts_with("unix:") {
-            let instead = "listen on a port of this machine, such as `127.0.0.1:8000`";
-            self.unsupported(text.span(), "`unix:`", instead);
-            return None;
-        }
-        let local = written
-            .strip_prefix("localhost:")
-            .map(|port| format!("127.0.0.1:{port}"));
-        let parsed = local.as_deref().unwrap_or(written).parse().ok();
-        if parsed.is_none() {
-            let port = written.rsplit(':').next().unwrap_or_default();
-            let host = written.strip_suffix(port).unwrap_or_default();
-            let named = host.contains(|c: char| c.is_ascii_alphabetic()) && !text.is_expanded();
-            let help = match port.parse::<u16>() {
-                Ok(_) if named => format!(
-                    "names are not looked up here: write `127.0.0.1:{port}` for this machine alone, `0.0.0.0:{port}` for all, or one of this machine's addresses"
-                ),
-                Ok(_) if !text.is_expanded() => format!(
-                    "write `127.0.0.1:{port}` for this machine alone, or `0.0.0.0:{port}` for all"
-                ),
-                _ => "write an address and a port, such as `127.0.0.1:8000`".to_owned(),
-            };
-            let message = format!("`{text}` is not an address to listen on");
-            let diagnostic = Diagnostic::new(&codes::BAD_ADDRESS, text.span(), message);
-            self.find(diagnostic.help(help));
-        }
-        parsed
-    }
-
     fn network(&mut self, text: &Text) -> Option<Network> {
+        if text.as_str() == "unix" {
+            return Some(Network {
+                address: UNIX_PEER,
+                prefix: 32,
+            });
+        }
         let (network, exact) = match read_network(text.as_str()) {
             Some(network) => (Some(network), network.address == first_address(network)),
             None => (None, false),
@@ -206,7 +111,7 @@ impl Lowering<'_> {
             }
             None => {
                 let message = format!("`{text}` is not a range of addresses");
-                let help = "write it as `10.0.0.0/8`, `fd00::/8` or one address";
+                let help = "write it as `10.0.0.0/8`, `fd00::/8` or one address, or `unix` for those that come over Unix sockets";
                 self.find(finding(&codes::BAD_NETWORK, text.span(), message, help));
                 None
             }

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
 /// How long anything may take that has to come.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a client may speak over.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire for S {}
 
 /// What a request was answered.
 #[derive(Debug)]
@@ -27,7 +32,7 @@ impl Response {
 }
 
 pub(super) async fn write_head(
-    stream: &mut TcpStream,
+    stream: &mut impl Wire,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -46,33 +51,41 @@ pub(super) async fn write_head(
         .expect("it is taken");
 }
 
-pub(super) async fn read_response(stream: &mut TcpStream) -> Response {
+pub(super) async fn read_response(stream: &mut impl Wire) -> Response {
     let read = async {
         let (status, headers) = read_head(stream).await;
-        let mut body = Vec::new();
-        match headers.get("content-length") {
-            _ if status == 204 => {}
-            Some(length) => {
-                body.resize(length.parse().expect("a number"), 0);
-                stream.read_exact(&mut body).await.expect("the body");
-            }
-            None => {
-                stream.read_to_end(&mut body).await.expect("the body");
-            }
-        }
-        Response {
-            status,
-            headers,
-            body: String::from_utf8(body).expect("UTF-8"),
-        }
+        read_body(stream, status, headers).await
     };
     tokio::time::timeout(DEADLINE, read)
         .await
         .expect("an answer")
 }
 
+async fn read_body(
+    stream: &mut impl Wire,
+    status: u16,
+    headers: BTreeMap<String, String>,
+) -> Response {
+    let mut body = Vec::new();
+    match headers.get("content-length") {
+        _ if status == 204 => {}
+        Some(length) => {
+            body.resize(length.parse().expect("a number"), 0);
+            stream.read_exact(&mut body).await.expect("the body");
+        }
+        None => {
+            stream.read_to_end(&mut body).await.expect("the body");
+        }
+    }
+    Response {
+        status,
+        headers,
+        body: String::from_utf8(body).expect("UTF-8"),
+    }
+}
+
 /// Byte by byte, so that nothing of what follows is taken.
-pub(super) async fn read_head(stream: &mut TcpStream) -> (u16, BTreeMap<String, String>) {
+pub(super) async fn read_head(stream: &mut impl Wire) -> (u16, BTreeMap<String, String>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("a head"));
@@ -89,11 +102,11 @@ pub(super) async fn read_head(stream: &mut TcpStream) -> (u16, BTreeMap<String, 
 }
 
 /// Asks for an upgrade on `stream`.
-pub(super) async fn upgrade(
-    mut stream: TcpStream,
+pub(super) async fn upgrade<S: Wire>(
+    mut stream: S,
     path: &str,
     headers: &[(&str, &str)],
-) -> Result<Client, Response> {
+) -> Result<Client<S>, Response> {
     let own = [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),
@@ -101,15 +114,14 @@ pub(super) async fn upgrade(
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     write_head(&mut stream, "GET", path, &[&own[..], headers].concat()).await;
-    let mut status = [0; 12];
-    let peek = async { while stream.peek(&mut status).await.expect("an answer") < status.len() {} };
-    tokio::time::timeout(DEADLINE, peek)
-        .await
-        .expect("an answer");
-    if !status.ends_with(b"101") {
-        return Err(read_response(&mut stream).await);
+    let head = tokio::time::timeout(DEADLINE, read_head(&mut stream)).await;
+    let (status, headers) = head.expect("an answer");
+    if status != 101 {
+        let body = read_body(&mut stream, status, headers);
+        return Err(tokio::time::timeout(DEADLINE, body)
+            .await
+            .expect("an answer"));
     }
-    let (_, headers) = read_head(&mut stream).await;
     let socket = ClientBuilder::new()
         .limits(Limits::unlimited())
         .take_over(stream);
@@ -117,8 +129,8 @@ pub(super) async fn upgrade(
 }
 
 /// A client of an endpoint.
-pub(super) struct Client {
-    socket: WebSocketStream<TcpStream>,
+pub(super) struct Client<S = TcpStream> {
+    socket: WebSocketStream<S>,
     /// The headers of the handshake's answer.
     pub(super) headers: BTreeMap<String, String>,
 }
@@ -133,7 +145,7 @@ pub(super) enum Incoming {
     Closed(u16, String),
 }
 
-impl Client {
+impl<S: Wire> Client<S> {
     pub(super) async fn send(&mut self, frame: Value) {
         self.send_text(&frame.to_string()).await;
     }

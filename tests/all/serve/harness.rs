@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use trunkline::auth::{Mint, mint};
-use trunkline::config::{MemoryFiles, read};
+use trunkline::config::{DiskFiles, MemoryFiles, read};
 use trunkline::diag::render::{Colours, human};
 use trunkline::engine::Engine;
 use trunkline::plan::build;
@@ -46,6 +46,31 @@ fn plan(yaml: &str) -> trunkline::plan::Plan {
 }
 
 impl Server {
+    /// Serves what `yaml` declares, with the files of `folder` beside it.
+    pub(super) fn start_in_folder(folder: &Path, yaml: &str) -> Self {
+        let path = folder.join("channels.yaml");
+        std::fs::write(&path, format!("version: 1\n{yaml}")).expect("writes");
+        let environment = BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]);
+        let read = read(&path, &DiskFiles, &environment).expect("it is there");
+        let outcome = build(&read, &DiskFiles);
+        let plan = outcome
+            .plan
+            .unwrap_or_else(|| panic!("{}", human(&outcome.findings, &read.sources, Colours::Off)));
+        let clock = Self::clock();
+        let running = Running::start(plan, clock.clone()).expect("it starts");
+        Self::of(running, clock)
+    }
+
+    /// All addresses of TCP that it listens on.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        self.running.as_ref().expect("it runs").addresses()
+    }
+
+    /// Reads certificates again.
+    pub(super) fn reload(&self) {
+        self.running.as_ref().expect("it runs").reload();
+    }
+
     /// Serves what `yaml` declares.
     pub(super) fn start(yaml: &str) -> Self {
         let clock = Self::clock();
@@ -71,7 +96,9 @@ impl Server {
     }
 
     fn of(running: Running, clock: Arc<VirtualClock>) -> Self {
-        let address = running.addresses()[0];
+        // A server may listen on Unix sockets alone.
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let address = running.addresses().first().copied().unwrap_or(nowhere);
         Self {
             running: Some(running),
             address,

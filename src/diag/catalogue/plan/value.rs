@@ -138,7 +138,7 @@ pub static BAD_ADDRESS: Code = Code {
     explanation: "\
 `listen` takes an IP address and a port: `127.0.0.1:8000` for this machine alone, `0.0.0.0:8000` for all its addresses,
 `[::]:8000` for IPv6; `localhost:8000` is 127.0.0.1. Host names are not resolved: which address they would mean is not the file's to
-know.",
+know. `unix:/run/trunkline.sock` is a Unix socket, whose file gets `mode: 0660` unless the listener says another.",
 };
 
 /// Not a range of addresses.
@@ -256,7 +256,9 @@ pub static MISSING_FILE: Code = Code {
 A sessions file maps cookie values to users and is read again whenever it changes. It has to exist when the server starts: without
 it every connection would be refused. An empty map is enough:
 
-    {}",
+    {}
+
+Certificates and keys are read again in the same way.",
 };
 
 /// Nobody says `received`.
@@ -268,4 +270,19 @@ pub static NO_RECEIPT: Code = Code {
 With `receipt: user` or `device` a message leaves the inbox when a client says `received`. Clients of text and raw endpoints, and of
 those with `every_frame`, have no such frame: they would get the same messages at every connection until they are too old. With
 `receipt: on_write` a message is gone once it was written to a connection.",
+};
+
+/// An order that no authority takes.
+pub static BAD_ACME: Code = Code {
+    slug: "plan/bad-acme",
+    severity: Severity::Error,
+    summary: "`acme` asks for what no authority gives",
+    explanation: "\
+With `acme` the server orders its certificate itself: from Let's Encrypt, or from the authority whose `directory` is named. It has to be
+asked for names that lead here (not for addresses, and not for wildcards, which are proven in the DNS), with an address of e-mail or none,
+by somebody who agrees to the authority's terms. That is a contract, so the file has to say it:
+
+    server:
+      listen: 0.0.0.0:443
+      tls: {acme: {domains: [rt.example.com], email: ops@example.com, terms_agreed: true}}",
 };
