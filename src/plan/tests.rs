@@ -387,11 +387,91 @@ fn what_does_not_run_yet_is_told_with_what_does() {
 }
 
 #[test]
+fn listeners_are_checked() {
+    let server = |listen: &'static str| vec![("server", listen)];
+    let cases: [(&'static str, &[&str]); 15] = [
+        ("{listen: 'unix:t.sock'}", &[]),
+        ("{listen: ['unix:/run/t.sock', '127.0.0.1:1']}", &[]),
+        ("{listen: {address: 'unix:t.sock', mode: 0666}}", &[]),
+        (
+            "{listen: {address: '127.0.0.1:1', proxy_protocol: true}, trusted_proxies: [unix]}",
+            &[],
+        ),
+        (
+            "{listen: {address: 'unix:t.sock', mode: 0888}}",
+            &["`0888` is not a file's mode"],
+        ),
+        (
+            "{listen: {address: 'unix:t.sock', mode: rw}}",
+            &["`rw` is not a file's mode"],
+        ),
+        (
+            "{listen: {address: '127.0.0.1:1', mode: 0660}}",
+            &["an address of TCP has no file whose `mode` could be set"],
+        ),
+        ("{listen: 'unix:'}", &["`unix:` names no file"]),
+        ("{listen: /run/t.sock}", &["write `unix:/run/t.sock`"]),
+        (
+            "{listen: ['unix:t.sock', 'unix:t.sock']}",
+            &["`unix:t.sock` is listened on twice"],
+        ),
+        ("{listen: ['127.0.0.1:0', '127.0.0.1:0']}", &[]),
+        (
+            "{listen: {address: '127.0.0.1:1', proxy_protocol: true}}",
+            &["`trusted_proxies` names nobody"],
+        ),
+        (
+            "{listen: {address: 'unix:t.sock', tls: {certificate: a, key: b}}}",
+            &[
+                "a Unix socket has no TLS",
+                "the certificate `a` cannot be read",
+                "the key `b`",
+            ],
+        ),
+        (
+            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, api]}]}",
+            &["`api` is served here, and the file has no `server.api`"],
+        ),
+        (
+            "{listen: [{address: '127.0.0.1:1', serve: [metrics]}]}",
+            &["no listener serves `endpoints`"],
+        ),
+    ];
+    for (listen, expected) in cases {
+        let (_, told) = planned(&file(&server(listen)));
+        assert_eq!(told.lines().count(), expected.len(), "{listen}: {told}");
+        for expected in expected {
+            assert!(told.contains(expected), "{listen}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_listener_has_the_tls_of_the_server_unless_it_says_otherwise() {
+    let listen = "{tls: {certificate: a.pem, key: a.key}, listen: ['127.0.0.1:1', {address: '127.0.0.1:2', tls: false}, 'unix:t.sock']}";
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("signs");
+    let files = MemoryFiles::default()
+        .with("channels.yaml", file(&[("server", listen)]))
+        .with("a.pem", certificate.pem())
+        .with("a.key", key.serialize_pem());
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let plan = build(&read, &files).plan.expect("a plan");
+    let spoken = plan
+        .server
+        .listen
+        .iter()
+        .map(|listener| listener.tls.is_some());
+    assert_eq!(spoken.collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
 fn what_runs_is_taken() {
     for sections in [
         vec![(
             "server",
-            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, pages, metrics]}], trusted_proxies: [10.0.0.0/8, '::1', unix], on_exceed: close}",
+            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, metrics]}], trusted_proxies: [10.0.0.0/8, '::1', unix], on_exceed: close}",
         )],
         vec![("pages", "{/: ./public}")],
         vec![

@@ -253,7 +253,7 @@ mod tests {
                 "PROXY UDP4 192.0.2.7 10.0.0.1 1 2\r\n",
                 Err(HeaderError::Line),
             ),
-            ("PROXY \r\n", Err(HeaderError::Line)),
+            ("PROXY \r\n\r\n\r\n", Err(HeaderError::Line)),
         ] {
             assert_eq!(read_header(line.as_bytes()), expected, "{line:?}");
         }

@@ -148,7 +148,7 @@ impl Running {
             health: health.clone(),
         };
         let certificates = Sources::open(&plan.server.listen, clock, engine.metrics().clone())?;
-        let (listeners, addresses) = listen(&served, &certificates)?;
+        let (listeners, chosen) = listen(&served, &certificates)?;
         let mut upkeep = JoinSet::new();
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
@@ -160,11 +160,14 @@ impl Running {
             upkeep.spawn(keeper.run(kept));
         }
         health.ready();
+        for (listener, chosen) in plan.server.listen.iter().zip(&chosen) {
+            tell(&plan, listener, *chosen);
+        }
         warn_of_few_files(&plan);
         Ok(Self {
             engine,
             health,
-            addresses,
+            addresses: chosen.into_iter().flatten().collect(),
             listeners,
             upkeep,
             certificates,
@@ -236,11 +239,11 @@ fn random() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// Opens all listeners, or none, and serves what each has to.
+/// Opens all listeners, or none, and serves what each has to; where each listens by TCP, in the order of the Plan.
 fn listen(
     served: &Served,
     certificates: &Sources,
-) -> Result<(JoinSet<()>, Vec<SocketAddr>), RunError> {
+) -> Result<(JoinSet<()>, Vec<Option<SocketAddr>>), RunError> {
     let plan = served.engine.plan();
     let server = &plan.server;
     let limits = RequestLimits {
@@ -270,12 +273,10 @@ fn listen(
         let acceptors = SocketAcceptor::bind(&listener.address, sockets, entrance)?;
         bound.push((listener, acceptors));
     }
-    let mut addresses = Vec::new();
+    let mut chosen = Vec::new();
     let mut listeners = JoinSet::new();
     for (listener, acceptors) in bound {
-        let address = acceptors.first().and_then(SocketAcceptor::tcp_address);
-        tell(plan, listener, address);
-        addresses.extend(address);
+        chosen.push(acceptors.first().and_then(SocketAcceptor::tcp_address));
         let router = Arc::new(router::router(served, listener, &lobby));
         for acceptor in acceptors {
             let router = router.clone();
@@ -286,7 +287,7 @@ fn listen(
             });
         }
     }
-    Ok((listeners, addresses))
+    Ok((listeners, chosen))
 }
 
 /// Says where to find what, so that somebody who sees only the log knows what to open.

@@ -128,10 +128,12 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use salvo::http::header::{HeaderMap, HeaderValue};
 
     use super::forwarded_for;
-    use crate::plan::Network;
+    use crate::plan::{Network, UNIX_PEER};
 
     fn network(address: &str, prefix: u8) -> Network {
         Network {
@@ -170,11 +172,48 @@ mod tests {
             ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
             ("10.0.0.1", "[2001:db8::1]:5678", "2001:db8::1"),
             ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+            ("10.0.0.1", "::ffff:1.2.3.4", "1.2.3.4"),
+            ("::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
+            // Several hops of ours; the client wrote the first itself.
+            (
+                "10.0.0.1",
+                "6.6.6.6,1.2.3.4:9,10.0.0.3 , 10.0.0.2:443",
+                "1.2.3.4",
+            ),
+            ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            // What is no address ends what can be believed.
+            ("10.0.0.1", "1.2.3.4, unknown, 10.0.0.2", "10.0.0.2"),
+            ("10.0.0.1", "1.2.3.4, _hidden", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4,", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4, 0.0.0.0", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4, ::", "10.0.0.1"),
+            // Of a Unix socket's peer nothing is believed unless it is trusted.
+            ("0.0.0.0", "1.2.3.4", "0.0.0.0"),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-forwarded-for", HeaderValue::from_static(header));
-            let found = forwarded_for(peer.parse().expect("an address"), &headers, &trusted);
+            let peer: IpAddr = peer.parse().expect("an address");
+            let found = forwarded_for(peer.to_canonical(), &headers, &trusted);
             assert_eq!(found.to_string(), expected, "{peer} {header}");
+        }
+    }
+
+    #[test]
+    fn several_headers_are_one_list() {
+        let trusted = [network("10.0.0.0", 8), network("0.0.0.0", 32)];
+        for peer in [IpAddr::from([10, 0, 0, 1]), UNIX_PEER] {
+            let mut headers = HeaderMap::new();
+            for header in ["6.6.6.6", "7.7.7.7, 1.2.3.4", "10.0.0.3", "10.0.0.2"] {
+                headers.append("x-forwarded-for", HeaderValue::from_static(header));
+            }
+            let other = HeaderValue::from_static("for=8.8.8.8");
+            headers.append("forwarded", other);
+            let found = forwarded_for(peer, &headers, &trusted);
+            assert_eq!(found.to_string(), "1.2.3.4");
+            let garbage = HeaderValue::from_bytes(b"1.2.3.4, \xff").expect("opaque");
+            headers.append("x-forwarded-for", garbage);
+            assert_eq!(forwarded_for(peer, &headers, &trusted), peer);
         }
     }
 }

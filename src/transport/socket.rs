@@ -102,7 +102,12 @@ impl Opened {
                 .with_borrow_mut(|scratch| session.take_safely(&mut bytes, &mut scratch.inflater));
         }
         // A task of its own: what the handshake needed is freed, and what stays for the connection's life is small.
-        tokio::spawn(async move { std::future::poll_fn(|context| session.poll(context)).await });
+        tokio::spawn(async move {
+            std::future::poll_fn(|context| session.poll(context)).await;
+            if W::SAYS_END {
+                session.link.end();
+            }
+        });
     }
 }
 

@@ -3,18 +3,56 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use trunkline::config::{DiskFiles, Entry, Files, read};
 use trunkline::diag::render::{Colours, human, sort};
 use trunkline::diag::{Severity, catalogue};
-use trunkline::plan::build;
+use trunkline::plan::build_at;
+use trunkline::vocab::Timestamp;
 
 /// The files of a folder under the names that they have in it, so that reports do not depend on where it stands. `NAME.size`
-/// holds a number and stands for a file `NAME` of so many spaces.
-struct Folder(PathBuf);
+/// holds a number and stands for a file `NAME` of so many spaces, `NAME.until` a day and stands for a certificate `NAME.pem` that ends
+/// then, with its key `NAME.key`; `NAME.open` makes `NAME` one that every user may read.
+struct Folder(PathBuf, Mutex<BTreeMap<PathBuf, (String, String)>>);
+
+impl Folder {
+    fn new(path: &Path) -> Self {
+        Self(path.to_owned(), Mutex::default())
+    }
+
+    /// The certificate or key at `path`, where it is to be made.
+    fn made(&self, path: &Path) -> Option<String> {
+        let until = std::fs::read_to_string(self.0.join(path.with_extension("until"))).ok()?;
+        let mut days = until.trim().split('-').map(|part| part.parse::<u8>());
+        let year = until.get(..4)?.parse().ok()?;
+        let (_, month, day) = (days.next(), days.next()?.ok()?, days.next()?.ok()?);
+        let mut made = self.1.lock().expect("nobody panicked");
+        let (chain, key) = made.entry(path.with_extension("")).or_insert_with(|| {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("a name");
+            params.not_after = date_time_ymd(year, month, day);
+            let key = KeyPair::generate().expect("a key");
+            let chain = params.self_signed(&key).expect("signs");
+            (chain.pem(), key.serialize_pem())
+        });
+        match path.extension()?.to_str()? {
+            "pem" => Some(chain.clone()),
+            "key" => Some(key.clone()),
+            _ => None,
+        }
+    }
+}
 
 impl Files for Folder {
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        self.0.join(format!("{}.open", path.display())).exists()
+    }
+
     fn read(&self, path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+        if let Some(made) = self.made(path) {
+            return Ok(made.into_bytes());
+        }
         let size = self.0.join(format!("{}.size", path.display()));
         if let Ok(size) = std::fs::read_to_string(size) {
             let size: usize = size.trim().parse().expect("a number");
@@ -41,9 +79,10 @@ fn report(folder: &Path) -> String {
         ),
         ("EXPANDED".to_owned(), "never-to-be-seen".to_owned()),
     ]);
-    let files = Folder(folder.to_owned());
+    let files = Folder::new(folder);
     let read = read(Path::new("channels.yaml"), &files, &environment).expect("it is there");
-    let mut findings = build(&read, &files).findings;
+    let now = Timestamp::parse("2026-11-22T12:00:00Z").ok();
+    let mut findings = build_at(&read, &files, now).findings;
     sort(&mut findings);
     human(&findings, &read.sources, Colours::Off)
 }

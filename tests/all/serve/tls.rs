@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::serve::client::{Client, DEADLINE, read_response, upgrade, write_head};
+use crate::serve::client::{Client, DEADLINE, read_head, read_response, upgrade, write_head};
 use crate::serve::harness::Server;
 
 const ROOM: &str = r#"
@@ -159,9 +159,7 @@ async fn http_is_served_too_and_may_stay() {
             "{line:?}"
         );
     }
-    // Half-closed: who says that nothing follows hears the answer all the same.
     write_head(&mut stream, "GET", "/healthz", &[("Connection", "close")]).await;
-    stream.shutdown().await.expect("it is taken");
     let mut rest = Vec::new();
     stream
         .read_to_end(&mut rest)
@@ -172,6 +170,29 @@ async fn http_is_served_too_and_may_stay() {
         "{}",
         String::from_utf8_lossy(&rest)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_that_nothing_follows_is_answered_in_kind() {
+    let mut shop = Shop::new();
+    shop.certificate("a", &["localhost"]);
+    let server = start(&shop);
+    let mut stream = shop.connect(server.address(), "localhost").await;
+    let headers = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    write_head(&mut stream, "GET", "/ws?u=ann", &headers).await;
+    assert_eq!(read_head(&mut stream).await.0, 101);
+    stream.shutdown().await.expect("it is taken");
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "it stays");
+    server
+        .until("it is gone", |engine| engine.connections() == 0)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -343,6 +364,96 @@ async fn who_never_reads_loses_its_connection_alone() {
     assert_eq!(slow.end().await.0, 4008);
     let line = json!({"type": "line", "data": "after"});
     ann.ask(line.clone(), line).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_may_pass_tls_on() {
+    let mut shop = Shop::new();
+    shop.certificate("a", &["localhost"]);
+    let listen = "server: {listen: {address: '127.0.0.1:0', proxy_protocol: true}, trusted_proxies: [127.0.0.1], tls: {certificate: a.pem, key: a.key}}";
+    let yaml = format!("{listen}\n{ROOM}").replace(
+        "auth: guest",
+        "allow: \"connection.ip == '203.0.113.7'\", auth: guest",
+    );
+    let server = Server::start_in_folder(shop.path(), &yaml);
+    let config = Arc::new(shop.config(rustls::ALL_VERSIONS));
+    for (address, expected) in [("203.0.113.7", None), ("203.0.113.8", Some(403))] {
+        let mut stream = TcpStream::connect(server.address())
+            .await
+            .expect("it listens");
+        let header = format!("PROXY TCP4 {address} 10.0.0.1 5 443\r\n");
+        stream
+            .write_all(header.as_bytes())
+            .await
+            .expect("it is taken");
+        let host = ServerName::try_from("localhost").expect("a host");
+        let stream = TlsConnector::from(config.clone())
+            .connect(host, stream)
+            .await;
+        let joined = upgrade(stream.expect("a handshake"), "/ws?u=ann", &[]).await;
+        assert_eq!(joined.err().map(|refused| refused.status), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_proven_to_who_asks_for_the_proof_alone() {
+    use std::num::NonZeroUsize;
+    use trunkline::certificate::Certificate;
+    use trunkline::plan::Address;
+    use trunkline::transport::acceptor::{Entrance, RequestLimits, SocketAcceptor};
+    use trunkline::transport::lobby::Lobby;
+    use trunkline::transport::tls::{Certificates, Tls};
+
+    let mut shop = Shop::new();
+    let own = shop.certificate("a", &["a.example.com"]);
+    let proof = shop.certificate("b", &["b.example.com"]);
+    let read = |name: &str| {
+        let file =
+            |end: &str| std::fs::read(shop.path().join(format!("{name}.{end}"))).expect("reads");
+        Certificate::read(&file("pem"), &file("key")).expect("it is good")
+    };
+    let certificates = Certificates::none();
+    certificates.show([&read("a")]);
+    assert!(certificates.prove("B.example.com", read("b").certified().clone()));
+    let metrics = trunkline::telemetry::Metrics::new(&trunkline::telemetry::MetricNames::default());
+    let entrance = Entrance {
+        limits: RequestLimits::default(),
+        lobby: Lobby::new(10, &[], Arc::new(metrics)),
+        tls: Some(Tls::new(certificates.clone()).expect("it is set up")),
+        proxied: None,
+    };
+    let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let bound = SocketAcceptor::bind(&address, NonZeroUsize::MIN, entrance);
+    let acceptor = bound.expect("it listens").remove(0);
+    let address = acceptor.tcp_address().expect("TCP");
+    let serving = tokio::spawn(acceptor.into_server().serve(salvo::Router::new()));
+
+    let asks = async |host: &'static str, protocols: &[&[u8]]| {
+        let mut config = shop.config(rustls::ALL_VERSIONS);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        connect(Arc::new(config), address, host).await
+    };
+    let mut proven = asks("b.example.com", &[b"acme-tls/1"])
+        .await
+        .expect("a proof");
+    assert_eq!(shown(&proven), proof);
+    assert_eq!(proven.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+    // Nothing is said over it.
+    let _ = proven.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(DEADLINE, proven.read_to_end(&mut rest)).await;
+    assert!(end.is_ok() && rest.is_empty(), "{rest:?}");
+
+    assert!(asks("a.example.com", &[b"acme-tls/1"]).await.is_err());
+    let usual = asks("a.example.com", &[b"http/1.1"])
+        .await
+        .expect("a handshake");
+    assert_eq!(shown(&usual), own);
+    assert!(asks("b.example.com", &[b"http/1.1"]).await.is_err());
+    assert!(asks("a.example.com", &[b"h2"]).await.is_err());
+    certificates.withdraw("b.example.com");
+    assert!(asks("b.example.com", &[b"acme-tls/1"]).await.is_err());
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
