@@ -3,6 +3,7 @@
 //! A YAML file names endpoints, rooms, auth modes, rate limits and message types; [`config`] reads it, [`plan`] says what it
 //! means, [`server`] runs it. ARCHITECTURE.md has the map; `tests/all/house.rs` enforces which folder may import which.
 
+pub mod acme;
 pub mod auth;
 pub mod broker;
 pub mod certificate;

@@ -36,6 +36,11 @@ install_nchan() {
     install_debian nginx libnginx-mod-nchan || missing "apt-get could not install nginx and libnginx-mod-nchan"
 }
 
+install_pebble() {
+    [ -x /usr/bin/pebble ] && [ -x /usr/bin/pebble-challtestsrv ] && return
+    install_debian pebble || missing "apt-get could not install pebble"
+}
+
 install_chromium() {
     [ -x /usr/bin/chromium ] && return
     install_debian chromium || missing "apt-get could not install chromium"

@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 source tests/install.sh
 
-STAGES="format lint unit simulation loom build python hostile churn node browser conformance fuzz delivery"
+STAGES="format lint unit simulation loom build python hostile churn node browser acme conformance fuzz delivery secrets"
 NOT_RUN=77
 LOGS=.cache/tests
 mkdir -p $LOGS
@@ -61,7 +61,9 @@ stage_python() { pytest test_parity.py test_compression.py test_edge.py; }
 stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }
 stage_node() { node_test parity.test.mjs compression.test.mjs; }
-stage_browser() { install_chromium && node_test browser.mjs; }
+stage_browser() { install_chromium && node_test browser.mjs hijacking.mjs; }
+
+stage_acme() { install_pebble && pytest test_acme.py; }
 
 stage_conformance() {
     if ! python27 >/dev/null; then
@@ -86,6 +88,11 @@ stage_fuzz() {
 # The benchmark beside Nchan, short: not for its figures, but nothing may be lost, told twice or told late.
 stage_delivery() {
     has_binary && install_nchan && QUICK=yes benches/nchan.sh 1
+}
+
+# No log of any server that the suites have started holds a credential that they used.
+stage_secrets() {
+    install_python && (cd tests/clients && ../../.cache/python/bin/python -m pytest test_leaks.py && ../../.cache/python/bin/python leaks.py)
 }
 
 has_binary() {
@@ -142,6 +149,7 @@ fi
 for name in "$@"; do
     declare -F "stage_$name" >/dev/null || { echo "no stage is called $name; there are: $STAGES" >&2; exit 2; }
 done
+[ "$*" = secrets ] || rm -rf $LOGS/evidence
 for name in ${*:-$STAGES}; do
     run_stage "$name"
 done

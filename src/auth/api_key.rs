@@ -79,6 +79,7 @@ mod tests {
                 key("one", "first-secret", &[]),
                 key("two", "second-secret", &[]),
             ],
+            cors: None,
         };
         let missing = AuthError::Missing {
             places: "the header `authorization: Bearer …`".into(),

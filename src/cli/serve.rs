@@ -9,7 +9,7 @@ use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::diag::render::Colours;
 use crate::plan::{Log, LogFormat, LogLevel, Plan};
 use crate::server;
-use crate::telemetry::{LogForm, start_log};
+use crate::telemetry::{LogForm, Redactor, start_log};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 fn start(plan: Plan) -> Result<(), String> {
     let log = &plan.server.log;
-    start_log(level(log), form(log)).map_err(|error| error.to_string())?;
+    let redactor = Redactor::new(plan.credential_names(), plan.secrets());
+    start_log(level(log), form(log), redactor).map_err(|error| error.to_string())?;
     server::run(plan).map_err(|error| error.to_string())
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::field;
 
 use crate::engine::Hall;
 use crate::engine::connection::Connection;
@@ -12,6 +13,7 @@ use crate::engine::outbox::Outbox;
 use crate::engine::tally::Tally;
 use crate::engine::waiting::{Bounds, Keep, Parcel, Sent};
 use crate::protocol::{CloseCode, Frame, Reject};
+use crate::telemetry::unquoted;
 use crate::vocab::Seq;
 
 impl Connection {
@@ -38,7 +40,7 @@ impl Connection {
     /// Sends a refusal.
     pub(super) fn reject(self: &Arc<Self>, id: Option<&str>, reject: &Reject) {
         self.outlet.metrics.rejects[reject.code as usize].inc();
-        tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "rejected");
+        tracing::debug!(connection = ?self.id, user = %self.user.id, code = reject.code.as_str(), reason = %unquoted(&reject.message), cause = reject.cause.as_deref().map(|cause| field::display(unquoted(cause))), "rejected");
         self.send(&reject.to_frame(id));
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{AuthMode, Message, RateLimit, RoomKind};
+use crate::plan::{AuthMode, Message, Origins, RateLimit, RoomKind};
 use crate::rule::{Rule, Template};
 use crate::vocab::{ByteSize, MessageName, Pattern};
 
@@ -91,17 +91,6 @@ pub struct AutoJoin {
     pub room: Template,
     /// A refusal leaves the room out instead of refusing the connection.
     pub when_allowed: bool,
-}
-
-/// The pages that may open an endpoint. A request without `Origin` is not from a browser and passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origins {
-    /// Pages of the same host and port.
-    pub same: bool,
-    /// Any page.
-    pub any: bool,
-    /// Pages of these origins, as browsers write them.
-    pub listed: Vec<Box<str>>,
 }
 
 /// `heartbeat`.

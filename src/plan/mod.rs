@@ -12,7 +12,9 @@ mod limit;
 mod line;
 mod lower;
 mod message;
+mod origin;
 mod room;
+mod secret;
 mod server;
 
 pub use auth::{
@@ -22,17 +24,18 @@ pub use auth::{
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
-    Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
+    Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build, build_at};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
+pub use origin::{HostName, Origin, Origins, Subdomains, split_authority};
 pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{
-    Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network, Page,
-    Server, Serves, Tls, UNIX_PEER, UnixAddress,
+    Acme, Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network,
+    Page, Server, Serves, Tls, UNIX_PEER, UnixAddress,
 };
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plan::{HostName, Origins};
 use crate::vocab::{ByteSize, Secret};
 
 /// `server`.
@@ -15,6 +16,8 @@ pub struct Server {
     pub listen: Vec<Listener>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// The names under which it is reached; empty: any. Addresses and `localhost` always are.
+    pub hosts: Vec<HostName>,
     /// Connections at a time.
     pub connections_max: usize,
     /// Connections of one address at a time; IPv6 counts by /64.
@@ -111,6 +114,23 @@ pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub enum Tls {
     /// From files, the first for clients that name no host.
     Files(Vec<CertificateFiles>),
+    /// From an authority.
+    Acme(Acme),
+}
+
+/// `tls.acme`: a certificate that an authority gives to whoever answers under its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The names, at least one, in small letters.
+    pub domains: Vec<Box<str>>,
+    /// Whom the authority may write to.
+    pub email: Option<Box<str>>,
+    /// The URL of the authority's directory. Its terms are agreed to.
+    pub directory: Box<str>,
+    /// The folder that accounts and certificates are kept in.
+    pub cache: PathBuf,
+    /// The roots to trust at the authority; none: the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A certificate and its key, in PEM.
@@ -136,6 +156,8 @@ pub struct Network {
 pub struct Api {
     /// Its keys.
     pub keys: Vec<ApiKey>,
+    /// The pages whose scripts may call it; none: none may, as browsers have it.
+    pub cors: Option<Origins>,
 }
 
 /// One key of the HTTP API.
@@ -195,4 +217,6 @@ pub struct Page {
     pub path: Box<str>,
     /// The folder.
     pub folder: PathBuf,
+    /// Headers that go with every file, by name: those of the file, and the defaults that it leaves.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::acme::Keeper;
 use crate::certificate::{Certificate, CertificateError, FILE_BYTES_MAX};
 use crate::config::{DiskFiles, Files as _};
 use crate::plan::{CertificateFiles, Listener, Tls as TlsPlan};
@@ -108,6 +109,21 @@ impl Sources {
         source.map(|source| source.tls.clone())
     }
 
+    /// Those who keep the certificates of authorities.
+    pub(super) fn keepers(&self, random: fn() -> u64) -> Vec<Keeper> {
+        let keeper = |source: &Source| match &*source.plan {
+            TlsPlan::Files(_) => None,
+            TlsPlan::Acme(acme) => Some(Keeper::new(
+                acme.clone(),
+                source.tls.certificates().clone(),
+                self.clock.clone(),
+                self.metrics.clone(),
+                random,
+            )),
+        };
+        self.sources.iter().filter_map(keeper).collect()
+    }
+
     /// Has all read again, changed or not.
     pub(super) fn reload(&self) {
         self.asked.notify_one();
@@ -161,8 +177,10 @@ impl Source {
     }
 
     fn files(&self) -> &[CertificateFiles] {
-        let TlsPlan::Files(files) = &*self.plan;
-        files
+        match &*self.plan {
+            TlsPlan::Files(files) => files,
+            TlsPlan::Acme(_) => &[],
+        }
     }
 
     fn versions(&self) -> Vec<Version> {
@@ -179,6 +197,10 @@ impl Source {
 
     /// Reads all of them, and shows them if all can be.
     fn load(&self, looked: &mut Looked, metrics: &Metrics) -> Result<(), LoadError> {
+        if self.files().is_empty() {
+            // Its keeper shows what the authority gives.
+            return Ok(());
+        }
         let certificates = self.files().iter().map(load);
         let certificates: Vec<Certificate> = certificates.collect::<Result<_, _>>()?;
         self.tls.certificates().show(&certificates);

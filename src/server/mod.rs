@@ -159,6 +159,10 @@ impl Running {
         upkeep.spawn(authenticator.clone().watch_key_files());
         upkeep.spawn(authenticator.clone().watch_sessions());
         upkeep.spawn(certificates.clone().watch());
+        for keeper in certificates.keepers(random) {
+            let kept = keeper.show_kept();
+            upkeep.spawn(keeper.run(kept));
+        }
         let client = Arc::new(Client::new());
         let fetching = authenticator
             .clone()

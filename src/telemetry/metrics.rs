@@ -159,6 +159,10 @@ pub struct Metrics {
     pub tls_failures: Counter,
     /// Changed certificates that could not be used.
     pub tls_reload_failures: Counter,
+    /// Certificates that an authority has given.
+    pub acme_issued: Counter,
+    /// Orders of certificates that have failed.
+    pub acme_failures: Counter,
     tls_expiry: Family<Labels, Gauge>,
     /// Connections without a PROXY header that can be believed, on listeners that ask for one.
     pub proxy_refusals: Counter,
@@ -275,6 +279,14 @@ impl Metrics {
             tls_reload_failures: own.one(
                 "tls_reload_failures",
                 "Changed certificates that could not be used; those before stay",
+            ),
+            acme_issued: own.one(
+                "acme_certificates",
+                "Certificates that an authority has given",
+            ),
+            acme_failures: own.one(
+                "acme_failures",
+                "Orders of certificates that have failed; they are repeated",
             ),
             tls_expiry: own.one(
                 "tls_certificate_expiry_timestamp_seconds",
@@ -443,6 +455,8 @@ mod tests {
             "trunkline_http_evictions_total 0",
             "trunkline_http_refusals_total 0",
             "trunkline_tls_handshake_failures_total 0",
+            "trunkline_acme_certificates_total 0",
+            "trunkline_acme_failures_total 0",
             "trunkline_tls_reload_failures_total 0",
             "trunkline_proxy_refusals_total 0",
             "trunkline_queue_bytes 0",

@@ -2,7 +2,7 @@
 //!
 //! [`start_log`] is called once, at the start; [`Metrics`] is every number there is, with the names resolved beforehand, so that
 //! counting is one atomic addition; [`Memory`] is how much the process has of it; [`Health`] answers `/healthz` and `/readyz`. Nothing here knows what is counted, and nothing
-//! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
+//! here ever holds a credential: a [`Redactor`] takes them out of every line of the log.
 
 mod health;
 mod keys;
@@ -21,4 +21,4 @@ pub use metrics::{
     CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
 };
 pub use questions::{CacheHit, QuestionMetrics, QuestionOutcome};
-pub use redact::{CREDENTIAL_NAMES, redact};
+pub use redact::{Redactor, unquoted};

@@ -1,12 +1,12 @@
-//! What a request says: its path, its query, where it came from, which page sent it.
+//! What a request says: its path, its query, where it came from.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use salvo::Request;
-use salvo::http::header::{HOST, HeaderMap, ORIGIN};
+use salvo::http::header::HeaderMap;
 
-use crate::plan::{AuthMethod, Credential, Endpoint, Network, Origins, Place, UNIX_PEER};
+use crate::plan::{AuthMethod, Credential, Endpoint, Network, Place, UNIX_PEER};
 use crate::vocab::{Parameters, Position, RoomName};
 
 /// The address that a request counts as: the peer's, or what a trusted proxy says of it. Over a Unix socket, where nobody says more,
@@ -109,45 +109,6 @@ pub(super) fn since(
         .collect()
 }
 
-/// Whether the page that sent the request may; one without `Origin` is not from a browser's page.
-pub(in crate::transport) fn origin_is_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    if origins.any
-        || origins
-            .listed
-            .iter()
-            .any(|listed| listed.eq_ignore_ascii_case(origin))
-    {
-        return true;
-    }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    origins.same && host.is_some_and(|host| is_same(origin, host))
-}
-
-/// Whether an origin is a page of `host`, whose scheme a proxy may have changed (RFC 6454 §4, §6.2).
-fn is_same(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else {
-        return false;
-    };
-    let port = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => return false,
-    };
-    let bare = |authority: &str| {
-        authority
-            .strip_suffix(port)
-            .unwrap_or(authority)
-            .to_ascii_lowercase()
-    };
-    bare(authority) == bare(host)
-}
-
 impl Network {
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         let shift = |bits: u32| bits - u32::from(self.prefix).min(bits);
@@ -171,8 +132,8 @@ mod tests {
 
     use salvo::http::header::{HeaderMap, HeaderValue};
 
-    use super::{forwarded_for, is_same, origin_is_allowed};
-    use crate::plan::{Network, Origins, UNIX_PEER};
+    use super::forwarded_for;
+    use crate::plan::{Network, UNIX_PEER};
 
     fn network(address: &str, prefix: u8) -> Network {
         Network {
@@ -254,34 +215,5 @@ mod tests {
             headers.append("x-forwarded-for", garbage);
             assert_eq!(forwarded_for(peer, &headers, &trusted), peer);
         }
-    }
-
-    #[test]
-    fn origins() {
-        for (origin, host, same) in [
-            ("http://localhost:8000", "localhost:8000", true),
-            ("https://App.example.com", "app.example.com", true),
-            ("https://app.example.com:443", "app.example.com", true),
-            ("https://app.example.com", "app.example.com:443", true),
-            ("https://app.example.com.evil", "app.example.com", false),
-            ("http://localhost:9000", "localhost:8000", false),
-            ("null", "localhost", false),
-        ] {
-            assert_eq!(is_same(origin, host), same, "{origin} {host}");
-        }
-        let listed = Origins {
-            same: false,
-            any: false,
-            listed: vec!["https://app.example.com".into()],
-        };
-        let mut headers = HeaderMap::new();
-        assert!(origin_is_allowed(&headers, &listed), "not a browser");
-        headers.insert(
-            "origin",
-            HeaderValue::from_static("https://app.example.com"),
-        );
-        assert!(origin_is_allowed(&headers, &listed));
-        headers.insert("origin", HeaderValue::from_static("https://evil.example"));
-        assert!(!origin_is_allowed(&headers, &listed));
     }
 }

@@ -9,6 +9,7 @@ use salvo::http::header::{HeaderValue, RETRY_AFTER};
 use salvo::http::{StatusCode, StatusError};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+use tracing::field;
 
 use crate::auth::ConnectionFacts;
 use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
@@ -16,7 +17,8 @@ use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
 use crate::plan::{AuthMode, Endpoint, RejectStyle};
 use crate::protocol::websocket::{Decoder, Deflation};
 use crate::protocol::{ClientFrame, CloseCode, decode};
-use crate::telemetry::HandshakeOutcome;
+use crate::telemetry::{HandshakeOutcome, unquoted};
+use crate::transport::origin::{self, Site};
 use crate::transport::upgrade::{
     Agreement, UpgradeRequest, Upgraded, Upgrading, offered_deflation, offered_subprotocols,
 };
@@ -110,6 +112,19 @@ impl EndpointHandler {
         Ok((ip, engine.knock(ip)?))
     }
 
+    /// Looks at the page that opens the connection.
+    fn check_origin(&self, request: &Request) -> Result<(), Refusal> {
+        let server = &self.served.engine.plan().server;
+        let site = Site::of(server);
+        origin::check(request, &self.endpoint.origins, site).map_err(|refused| {
+            tracing::debug!(endpoint = %self.endpoint.path, %refused, origin = origin::shown(request), "origin not allowed");
+            Refusal {
+                outcome: HandshakeOutcome::Origin,
+                ..Refusal::forbidden(refused.to_string())
+            }
+        })
+    }
+
     /// What of the client's offers is taken here.
     fn agreement(&self, request: &Request) -> Agreement {
         let subprotocol = offered_subprotocols(request)
@@ -146,13 +161,7 @@ impl EndpointHandler {
         ticket: Ticket,
     ) -> Result<Verdict, Refusal> {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
-        if !arrival::origin_is_allowed(request.headers(), &endpoint.origins) {
-            tracing::debug!(endpoint = %endpoint.path, origin = ?request.headers().get("origin"), "origin not allowed");
-            return Err(Refusal {
-                outcome: HandshakeOutcome::Origin,
-                ..Refusal::forbidden("pages of this origin may not connect here: see `origins`")
-            });
-        }
+        self.check_origin(request)?;
         engine.spend_connect(endpoint, ip)?;
         let query = arrival::query(request);
         let since =
@@ -359,7 +368,7 @@ async fn await_first_message(
 }
 
 fn unauthenticated(error: &AuthError, endpoint: &Endpoint, ip: IpAddr) -> Refusal {
-    tracing::debug!(endpoint = %endpoint.path, %ip, %error, cause = error.cause(), "not authenticated");
+    tracing::debug!(endpoint = %endpoint.path, %ip, %error, cause = error.cause().map(|cause| field::display(unquoted(cause))), "not authenticated");
     match error.kind() {
         RefusalKind::Unauthenticated => Refusal {
             status: 401,

@@ -6,10 +6,15 @@
 pub mod acceptor;
 mod api;
 mod arrival;
+mod cors;
 mod endpoint;
+mod headers;
+mod host;
 pub mod listening;
 pub mod lobby;
+mod method;
 mod operations;
+mod origin;
 pub mod proxied;
 pub mod router;
 mod socket;

@@ -5,7 +5,7 @@ use salvo::http::header::{CONTENT_TYPE, HeaderValue};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
-use crate::transport::Served;
+use crate::transport::{Served, host};
 
 /// Which of the three.
 #[derive(Clone, Copy)]
@@ -87,15 +87,12 @@ impl Handler for NothingHere {
     }
 }
 
-/// Whether somebody on this machine asks, and not a proxy on it for somebody else.
+/// Whether somebody on this machine asks, and neither a proxy on it for somebody else nor a page under a name of its own.
 fn is_local(request: &Request) -> bool {
-    let peer = request.remote_addr().clone().into_std();
-    let headers = request.headers();
-    let is_forwarded = ["x-forwarded-for", "x-real-ip", "forwarded", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name));
     // Over a Unix socket there is no address, and nobody from elsewhere.
-    !is_forwarded && peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
+    (host::is_loopback(request) || request.remote_addr().clone().into_std().is_none())
+        && host::is_direct(request)
+        && host::asked(request).is_none_or(host::is_nobody_elses)
 }
 
 impl OperationHandler {

@@ -5,18 +5,24 @@ use std::sync::Arc;
 use salvo::Router;
 use salvo::serve_static::StaticDir;
 
-use crate::plan::{Endpoint, Listener, Page};
+use crate::plan::{Api, Endpoint, Listener, Page};
 use crate::transport::Served;
-use crate::transport::api::{self, NoSuchRoute};
+use crate::transport::api;
+use crate::transport::cors::Cors;
 use crate::transport::endpoint::EndpointHandler;
+use crate::transport::headers::{PageHeaders, TextHeaders};
+use crate::transport::host::HostGuard;
 use crate::transport::lobby::{LastAnswer, Lobby};
+use crate::transport::method::readable;
 use crate::transport::operations::{Audience, NothingHere, Operation, OperationHandler};
 use crate::vocab::Pattern;
 
 /// What is served at `listener`, whose connections have their places in `lobby`. Endpoints come first, those with more literal segments before the others, as the Plan has them.
 pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Router {
     let plan = served.engine.plan().clone();
-    let mut router = Router::with_hoop(LastAnswer(lobby.clone()));
+    let mut router = Router::with_hoop(LastAnswer(lobby.clone())).hoop(HostGuard {
+        hosts: plan.server.hosts.clone(),
+    });
     let metrics = Operation::Metrics(if listener.metrics_for_all {
         Audience::All
     } else if listener.proxy_protocol {
@@ -29,14 +35,17 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         ("readyz", Operation::Ready),
         ("metrics", metrics),
     ] {
-        router = router.push(Router::with_path(path).get(OperationHandler {
+        let handler = OperationHandler {
             served: served.clone(),
             operation,
-        }));
+        };
+        router = router.push(readable(path, handler).hoop(TextHeaders));
     }
     let serves = listener.serves;
-    if serves.api && plan.server.api.is_some() {
-        router = router.push(api::routes(served));
+    let api = plan.server.api.as_ref().filter(|_| serves.api);
+    if let Some(api) = api {
+        router = router.push(of_api(api::routes(served), api));
+        router = router.push(of_api(no_such_route(), api));
     }
     let endpoints = plan.endpoints.iter().filter(|_| serves.endpoints);
     for endpoint in endpoints {
@@ -46,9 +55,26 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         router = router.push(page_router(page));
     }
     if serves.api {
-        router = router.push(Router::with_path("api/{**rest}").goal(NoSuchRoute));
+        router = router.push(no_such_route().hoop(TextHeaders));
     }
-    router.push(Router::with_path("{**rest}").goal(NothingHere))
+    router.push(
+        Router::with_path("{**rest}")
+            .hoop(TextHeaders)
+            .goal(NothingHere),
+    )
+}
+
+fn no_such_route() -> Router {
+    Router::with_path("api/{**rest}").goal(api::NoSuchRoute)
+}
+
+/// A route of the HTTP API, with what all of them have.
+fn of_api(route: Router, api: &Api) -> Router {
+    let route = route.hoop(TextHeaders);
+    match &api.cors {
+        Some(origins) => route.hoop(Cors(origins.clone())),
+        None => route,
+    }
 }
 
 fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {
@@ -57,7 +83,9 @@ fn endpoint_router(served: &Served, endpoint: &Arc<Endpoint>) -> Router {
         endpoint: endpoint.clone(),
     };
     // Path parameters are ours to read: salvo only has to find the handler, and its syntax for `{name}` is the same.
-    Router::with_path(path_of(&endpoint.path)).goal(handler)
+    Router::with_path(path_of(&endpoint.path))
+        .hoop(TextHeaders)
+        .goal(handler)
 }
 
 fn path_of(pattern: &Pattern) -> String {
@@ -72,5 +100,5 @@ fn page_router(page: &Page) -> Router {
     } else {
         format!("{prefix}/{{**path}}")
     };
-    Router::with_path(path).get(files)
+    readable(&path, files).hoop(PageHeaders::of(page))
 }

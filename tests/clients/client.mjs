@@ -1,7 +1,7 @@
 // A WebSocket client on npm's `ws`, with waits that end with their event or fail by showing what came instead.
 import assert from 'node:assert/strict';
 import WebSocket from 'ws';
-import { DEADLINE, within } from './server.mjs';
+import { DEADLINE, used, within } from './server.mjs';
 
 export const ANY = Symbol('anything that is there');
 
@@ -36,6 +36,8 @@ export class Client {
 
   /** Resolves to a client, or to the HTTP status of the refusal. */
   static async dial(server, path, options = {}) {
+    used(...new URL(server.url(path)).searchParams.getAll('token'));
+    for (const pair of (options.headers?.cookie ?? '').split('; ')) used(pair.split('=')[1]);
     const socket = new WebSocket(server.url(path), { perMessageDeflate: false, handshakeTimeout: DEADLINE, ...options });
     const client = new Client(socket);
     socket.on('error', () => {});

@@ -7,6 +7,7 @@ import json
 import websockets
 from websockets.asyncio.client import connect
 
+import evidence
 from server import DEADLINE
 
 ANY = object()
@@ -110,6 +111,7 @@ async def text_connected(server, path: str, **options):
 async def opened(server, path: str, **options):
     options = {"compression": None, "ping_interval": None, "open_timeout": DEADLINE, "close_timeout": DEADLINE, "proxy": None, **options}
     try:
+        evidence.used_by(path, options.get("additional_headers"))
         socket = await connect(server.url(path), **options)
     except (websockets.InvalidStatus, OSError, TimeoutError) as error:
         body = getattr(getattr(error, "response", None), "body", b"") or b""
@@ -122,6 +124,7 @@ async def refusal(server, path: str, **options) -> int:
     """The HTTP status with which the handshake was refused, or the close code that followed it."""
     options = {"compression": None, "ping_interval": None, "open_timeout": DEADLINE, "proxy": None, **options}
     try:
+        evidence.used_by(path, options.get("additional_headers"))
         async with connect(server.url(path), **options) as socket:
             return await close_code(socket)
     except websockets.InvalidStatus as error:

@@ -1,7 +1,7 @@
 // The server under test as a process, for the Node suites; server.py is the same for Python.
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -14,6 +14,16 @@ export const JWT_SECRET = 'a-test-secret-of-at-least-32-bytes!!';
 export const API_KEY = 'backend-key-for-the-tests-of-32-bytes';
 // How long an event may take before the test gives up on it. Never a pause: every wait ends with its event.
 export const DEADLINE = 15_000;
+
+// What is left for the stage `secrets`, as evidence.py has it.
+const EVIDENCE = join(ROOT, '.cache/tests/evidence');
+
+/** Notes credentials. */
+export function used(...credentials) {
+  mkdirSync(EVIDENCE, { recursive: true });
+  const lines = credentials.filter(Boolean).map((credential) => `${JSON.stringify(credential)}\n`);
+  if (lines.length > 0) appendFileSync(join(EVIDENCE, 'credentials.jsonl'), lines.join(''));
+}
 
 const BINARY = process.env.TRUNKLINE ?? join(ROOT, 'target/release/trunkline');
 
@@ -29,9 +39,11 @@ export class Server {
     this.port = await freePort();
     this.process = spawn(BINARY, ['serve', this.config], {
       cwd: dirname(this.config),
-      env: { ...process.env, PORT: String(this.port), JWT_SECRET, API_KEY },
+      env: { ...process.env, PORT: String(this.port), JWT_SECRET, API_KEY, LOG_LEVEL: 'trace' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    used(JWT_SECRET, API_KEY);
+    const kept = join(EVIDENCE, `node-${process.pid}-${this.process.pid}.log`);
     // Nothing of a run that was broken off is left behind.
     process.once('exit', () => this.process.kill('SIGKILL'));
     this.ended = new Promise((end) => this.process.once('exit', (code, signal) => end(code ?? signal)));
@@ -40,6 +52,7 @@ export class Server {
         for (const stream of [this.process.stdout, this.process.stderr]) {
           createInterface({ input: stream }).on('line', (line) => {
             this.log.push(line);
+            appendFileSync(kept, `${line}\n`);
             if (line.includes('listening')) listening();
           });
         }
@@ -71,6 +84,7 @@ export class Server {
   }
 
   async publish(room, type, data, key = API_KEY) {
+    used(key);
     return fetch(`http://127.0.0.1:${this.port}/api/rooms/${room}/messages`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...(key && { authorization: `Bearer ${key}` }) },

@@ -15,6 +15,8 @@ import time
 import urllib.error
 import urllib.request
 
+import evidence
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("TRUNKLINE", ROOT / "target/release/trunkline"))
 PARITY = ROOT / "examples/fastapi-parity/channels.yaml"
@@ -49,7 +51,7 @@ class Server:
     def __init__(self, config: pathlib.Path, env: dict[str, str] | None = None):
         self.config = pathlib.Path(config)
         self.port = free_port()
-        self.env = {"PORT": str(self.port), "JWT_SECRET": JWT_SECRET, "API_KEY": API_KEY, **(env or {})}
+        self.env = {"PORT": str(self.port), "JWT_SECRET": JWT_SECRET, "API_KEY": API_KEY, "LOG_LEVEL": "trace", **(env or {})}
         self.log: list[str] = []
         self._changed = threading.Condition()
         self._streams_open = 0
@@ -65,6 +67,8 @@ class Server:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
             preexec_fn=raise_descriptor_limit,
         )
+        evidence.used(*(self.env[name] for name in ("JWT_SECRET", "API_KEY")))
+        self._kept = evidence.log_of(self.process.pid)
         self._streams_open = 2
         for stream in (self.process.stdout, self.process.stderr):
             threading.Thread(target=self._collect, args=(stream,), daemon=True).start()
@@ -106,9 +110,12 @@ class Server:
         for line in stream:
             with self._changed:
                 self.log.append(line.rstrip("\n"))
+                self._kept.write(line)
                 self._changed.notify_all()
         with self._changed:
             self._streams_open -= 1
+            if self._streams_open == 0:
+                self._kept.close()
             self._changed.notify_all()
 
     def wait_for_log(self, text: str):
@@ -134,7 +141,9 @@ class Server:
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
+        evidence.used_by(path, headers)
         if key is not None:
+            evidence.used(key)
             request.add_header("Authorization", f"Bearer {key}")
         for name, value in (headers or {}).items():
             request.add_header(name, value)

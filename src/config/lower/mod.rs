@@ -10,8 +10,9 @@ mod word;
 use std::collections::HashMap;
 
 use crate::config::keys::Keys;
+use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
-use crate::config::{Config, RateLimit, Spanned, Text, Webhook};
+use crate::config::{Config, Page, RateLimit, Spanned, Text, Webhook};
 use crate::diag::catalogue::config as codes;
 use crate::diag::{Diagnostic, Span};
 use crate::vocab::{Rate, parse_duration};
@@ -43,10 +44,7 @@ pub(super) fn file(keys: &mut Keys<'_, '_>, rank: Rank, config: &mut Config) -> 
             None => config.server = server.value,
         }
     }
-    let pages = keys.pairs("pages", |reader, _, node| {
-        let text = reader.text(node, "the path of a folder")?;
-        Some(Spanned::new(reader.beside(text.as_str()), text.span()))
-    });
+    let pages = keys.pairs("pages", page);
     keys.reader.merge(&mut config.pages, pages, "page");
     let auth = keys.sections("auth", "an auth mode", auth::auth_mode);
     keys.reader.merge(&mut config.auth, auth, "auth mode");
@@ -64,6 +62,25 @@ pub(super) fn file(keys: &mut Keys<'_, '_>, rank: Rank, config: &mut Config) -> 
     let webhooks = keys.sections("webhooks", "a webhook", webhook);
     keys.reader.merge(&mut config.webhooks, webhooks, "webhook");
     includes
+}
+
+/// A folder of static files: its path alone, or with headers.
+fn page(reader: &mut Reader<'_>, span: Span, node: &Node) -> Option<Page> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        let text = reader.text(node, "the path of a folder")?;
+        return Some(Page {
+            folder: Spanned::new(reader.beside(text.as_str()), text.span()),
+            headers: Vec::new(),
+        });
+    }
+    reader.section(node, span, "a folder of pages", |keys| {
+        keys.require("folder", "name the folder, as in `folder: ./public`");
+        let headers = keys.pairs("headers", |reader, _, node| {
+            reader.text(node, "the value of a header")
+        });
+        let folder = keys.path("folder")?;
+        Some(Page { folder, headers })
+    })?
 }
 
 /// Where the version is said.

@@ -4,8 +4,8 @@ use crate::config::keys::Keys;
 use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
 use crate::config::{
-    Acme, Api, ApiKey, Broker, CertificateFiles, Console, Listener, Log, Server, ServerLimits,
-    Shutdown, Spanned, Store, Tls,
+    Acme, Api, ApiKey, Broker, CertificateFiles, Console, Cors, Listener, Log, Server,
+    ServerLimits, Shutdown, Spanned, Store, Tls,
 };
 use crate::diag::Span;
 use crate::vocab::{ByteSize, parse_duration};
@@ -19,6 +19,7 @@ pub(super) fn server(keys: &mut Keys<'_, '_>) -> Server {
         trusted_proxies: keys
             .texts("trusted_proxies", "a network such as `10.0.0.0/8`")
             .unwrap_or_default(),
+        hosts: keys.texts("hosts", "a name such as `rt.example.com`"),
         limits: keys.part("limits", "`server.limits`", limits),
         shutdown: keys.part("shutdown", "`server.shutdown`", shutdown),
         broker: keys
@@ -136,6 +137,10 @@ fn acme(keys: &mut Keys<'_, '_>) -> Acme {
     Acme {
         domains: keys.texts("domains", "a domain").unwrap_or_default(),
         email: keys.text("email", "an address"),
+        terms_agreed: keys.flag("terms_agreed"),
+        directory: keys.text("directory", "the URL of an authority's directory"),
+        cache: keys.path("cache"),
+        ca_file: keys.path("ca_file"),
     }
 }
 
@@ -233,6 +238,19 @@ fn api(keys: &mut Keys<'_, '_>) -> Api {
                 rooms: keys.texts("rooms", "a room, with `*` for any text"),
             }
         }),
+        cors: keys.section("cors", "`server.api.cors`", cors),
+    }
+}
+
+fn cors(keys: &mut Keys<'_, '_>) -> Cors {
+    keys.require(
+        "origins",
+        "name the pages, as in `origins: [https://app.example.com]`",
+    );
+    Cors {
+        origins: keys
+            .texts("origins", "an origin such as `https://app.example.com`")
+            .unwrap_or_default(),
     }
 }
 

@@ -33,7 +33,7 @@ pub use room::{
     RoomEvent, RoomLimits,
 };
 pub use server::{
-    Acme, Api, ApiKey, ApiScope, Broker, CertificateFiles, Console, Listener, Log, LogFormat,
+    Acme, Api, ApiKey, ApiScope, Broker, CertificateFiles, Console, Cors, Listener, Log, LogFormat,
     LogLevel, Server, ServerLimits, Service, Shutdown, Store, Tls,
 };
 
@@ -49,7 +49,7 @@ pub struct Config {
     /// `server`: where and how much.
     pub server: Server,
     /// `pages`: folders of static files, by URL path.
-    pub pages: Vec<(Spanned<String>, Spanned<PathBuf>)>,
+    pub pages: Vec<(Spanned<String>, Page)>,
     /// `auth`: ways to turn a credential into a user, by name.
     pub auth: Vec<(Spanned<String>, AuthMode)>,
     /// `rate_limits`: token buckets, by name.
@@ -64,6 +64,15 @@ pub struct Config {
     pub webhooks: Vec<(Spanned<String>, Webhook)>,
     /// The schemas that stand in files of their own, and all that they refer to.
     pub documents: Vec<Document>,
+}
+
+/// `pages.PATH`: a folder of static files. A path alone is `{folder: PATH}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// `folder`, required.
+    pub folder: Spanned<PathBuf>,
+    /// `headers`: what goes with every file, by name; an empty text leaves a default out.
+    pub headers: Vec<(Spanned<String>, Text)>,
 }
 
 /// `rate_limits.NAME`: a token bucket, shared by all that cite the name.

@@ -20,6 +20,8 @@ pub struct Server {
     pub tls: Option<Spanned<Tls>>,
     /// `trusted_proxies`: whose `X-Forwarded-For` and PROXY protocol are believed.
     pub trusted_proxies: Vec<Text>,
+    /// `hosts`: the names under which the server is reached; absent: any.
+    pub hosts: Option<Vec<Text>>,
     /// `limits`.
     pub limits: ServerLimits,
     /// `shutdown`.
@@ -95,8 +97,16 @@ pub struct CertificateFiles {
 pub struct Acme {
     /// `domains`, required.
     pub domains: Vec<Text>,
-    /// `email`.
+    /// `email`: whom the authority may write to.
     pub email: Option<Text>,
+    /// `terms_agreed`, required: that the authority's terms are.
+    pub terms_agreed: Option<Spanned<bool>>,
+    /// `directory`: the authority; absent: Let's Encrypt.
+    pub directory: Option<Text>,
+    /// `cache`: the folder of accounts and certificates.
+    pub cache: Option<Spanned<PathBuf>>,
+    /// `ca_file`: the roots to trust at the authority; absent: the system's.
+    pub ca_file: Option<Spanned<PathBuf>>,
 }
 
 /// `server.limits`.
@@ -164,6 +174,15 @@ pub struct Api {
     pub description: Option<Text>,
     /// `keys`, required: by name.
     pub keys: Vec<(Spanned<String>, ApiKey)>,
+    /// `cors`: pages whose scripts may call it; absent: none.
+    pub cors: Option<Spanned<Cors>>,
+}
+
+/// `server.api.cors`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cors {
+    /// `origins`, required: as those of an endpoint.
+    pub origins: Vec<Text>,
 }
 
 /// `server.api.keys.NAME`.

@@ -168,6 +168,12 @@ impl Key {
         self.kind
     }
 
+    /// The secret, where it is one and is text.
+    pub fn as_secret(&self) -> Option<Secret> {
+        let text = str::from_utf8(&self.bytes).ok();
+        text.filter(|_| self.kind == KeyKind::Hmac).map(Secret::new)
+    }
+
     /// The secret; or the public key: PKCS#1 (RFC 8017) of RSA, the point or a SubjectPublicKeyInfo (RFC 5280) of the others.
     pub const fn bytes(&self) -> &[u8] {
         &self.bytes

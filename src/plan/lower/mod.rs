@@ -3,6 +3,7 @@
 //! Each section has its file. A part that cannot be lowered leaves a finding and a gap; the Plan is handed out only where nothing
 //! found is an error.
 
+mod acme;
 mod audience;
 mod auth;
 mod contradiction;
@@ -16,6 +17,7 @@ mod listen;
 mod message;
 mod name;
 mod origin;
+mod page;
 mod reach;
 mod room;
 mod rule;

@@ -1,4 +1,4 @@
-//! `server`, `pages` and `webhooks`.
+//! `server` and `webhooks`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use crate::config::{self, Broker, Spanned, Store, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, Span};
 use crate::plan::lower::shape::Shape;
-use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{Api, ApiKey, Log, LogFormat, LogLevel, Network, Page, Server, UNIX_PEER};
-use crate::vocab::{ByteSize, Pattern};
+use crate::plan::lower::{Lowering, finding};
+use crate::plan::{Api, ApiKey, Log, LogFormat, LogLevel, Network, Server, UNIX_PEER};
+use crate::vocab::ByteSize;
 
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
@@ -20,8 +20,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
 const STORE_BYTES_MAX: ByteSize = ByteSize::from_bytes(256 << 20);
 const API_SECRET_BYTES_MIN: usize = 16;
-/// Paths that the server itself answers.
-const OWN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 impl Lowering<'_> {
     pub(super) fn server(&mut self) -> Option<Server> {
@@ -38,6 +36,7 @@ impl Lowering<'_> {
             Some(Store::Memory { max }) => *max,
             _ => None,
         };
+        let hosts = self.hosts();
         Some(Server {
             connections_max: self.above_zero(limits.connections, CONNECTIONS_MAX, "connections"),
             connections_per_ip_max: self.above_zero(
@@ -62,6 +61,7 @@ impl Lowering<'_> {
             log: log(&server.log),
             listen: listen.into_iter().collect::<Option<_>>()?,
             trusted_proxies: trusted_proxies.into_iter().collect::<Option<_>>()?,
+            hosts: hosts?,
         })
     }
 
@@ -160,6 +160,7 @@ impl Lowering<'_> {
         }
         Api {
             keys: keys.into_iter().map(|(_, key)| key).collect(),
+            cors: self.cors(api),
         }
     }
 
@@ -179,65 +180,6 @@ impl Lowering<'_> {
             None => "declare rooms under `rooms`".to_owned(),
         };
         self.find(Diagnostic::new(&codes::NO_SUCH_ROOM, glob.span(), message).help(help));
-    }
-
-    pub(super) fn pages(&mut self) -> Vec<Page> {
-        let config = self.config;
-        let mut pages = Vec::new();
-        for (path, folder) in &config.pages {
-            let parsed = Pattern::parse_path(&path.value);
-            let plain = parsed
-                .as_ref()
-                .is_ok_and(|path| path.parameters().next().is_none());
-            if !plain {
-                let message = format!("`{}` is not a path without parameters", path.value);
-                let help = "write the path below which the files stand, such as `/` or `/demo`";
-                self.find(finding(&codes::BAD_PATTERN, path.span, message, help));
-            }
-            let mut endpoints = config.endpoints.iter().map(|(endpoint, _)| endpoint);
-            if let Some(other) = endpoints.find(|endpoint| endpoint.value == path.value) {
-                let message = format!("`{}` is an endpoint and a folder of pages", path.value);
-                let help = "move one of them: pages may stand around an endpoint, not on it";
-                let finding = finding(&codes::PATH_COLLISION, path.span, message, help);
-                self.find(finding.also(other.span, "the endpoint"));
-            }
-            if self.files.list(&folder.value).is_err() {
-                let message = format!(
-                    "the folder `{}` does not exist",
-                    shown(config, &folder.value)
-                );
-                let help = "folders are relative to the file that names them: create it, or correct the path";
-                self.find(finding(&codes::MISSING_FOLDER, folder.span, message, help));
-            }
-            pages.push(Page {
-                path: path.value.as_str().into(),
-                folder: folder.value.clone(),
-            });
-        }
-        self.own_paths();
-        pages
-    }
-
-    /// Finds endpoints on paths that the server itself answers.
-    fn own_paths(&mut self) {
-        let config = self.config;
-        let api = config.server.api.is_some();
-        for (path, _) in &config.endpoints {
-            let below = path
-                .value
-                .strip_prefix("/api")
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            let (taken, by) = match path.value.as_str() {
-                own if OWN_PATHS.contains(&own) => (true, "the server itself"),
-                _ => (api && below, "the HTTP API"),
-            };
-            if taken {
-                let message = format!("`{}` is answered by {by}", path.value);
-                let help = format!("choose another path, such as `/ws{}`", path.value);
-                let diagnostic = Diagnostic::new(&codes::PATH_COLLISION, path.span, message);
-                self.find(diagnostic.help(help));
-            }
-        }
     }
 
     /// Finds that webhooks do not run, at each that is declared.

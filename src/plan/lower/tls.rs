@@ -20,10 +20,9 @@ impl Lowering<'_> {
     pub(super) fn tls(&mut self, written: &Spanned<config::Tls>) -> Option<Arc<Tls>> {
         match &written.value {
             config::Tls::Off => None,
-            config::Tls::Acme(_) => {
-                let instead = "let a proxy in front (Caddy, nginx, a load balancer) end TLS, and name it in `trusted_proxies`; or write `{certificate, key}`";
-                self.unsupported(written.span, "`tls` with `acme`", instead);
-                None
+            config::Tls::Acme(acme) => {
+                let acme = self.acme(acme, written.span)?;
+                Some(Arc::new(Tls::Acme(acme)))
             }
             config::Tls::Files(files) => {
                 if files.is_empty() && self.complete {

@@ -20,6 +20,7 @@ use crate::auth::{authorize_api, may_use_room};
 use crate::engine::Engine;
 use crate::plan::{Api, ApiKey};
 use crate::protocol::{Reject, RejectCode};
+use crate::transport::method::taking;
 use crate::transport::{Served, arrival};
 use crate::vocab::{Parameters, RoomName, UserId};
 
@@ -82,21 +83,26 @@ pub(super) fn routes(served: &Served) -> Router {
         route,
     };
     let at = |path: &str| Router::with_path(path.to_owned());
+    let read = |path, route| taking(at(path).get(handler(route)), "GET, OPTIONS");
+    let post = |path, route| taking(at(path).post(handler(route)), "POST, OPTIONS");
+    let delete = |path, route| taking(at(path).delete(handler(route)), "DELETE, OPTIONS");
+    let blocks = at("blocks")
+        .get(handler(Route::Blocks))
+        .post(handler(Route::Block));
     Router::with_path("api")
-        .push(at("rooms/{room}/messages").post(handler(Route::PublishToRoom)))
-        .push(at("rooms/{room}/members").get(handler(Route::Members)))
-        .push(at("rooms/{room}/members/{user}").delete(handler(Route::RemoveMember)))
-        .push(at("users/{user}").get(handler(Route::User)))
-        .push(at("users/{user}/messages").post(handler(Route::PublishToUser)))
-        .push(at("users/{user}/connections").delete(handler(Route::DisconnectUser)))
-        .push(at("connections/{connection}").delete(handler(Route::DisconnectConnection)))
-        .push(
-            at("blocks")
-                .get(handler(Route::Blocks))
-                .post(handler(Route::Block)),
-        )
-        .push(at("blocks/{block}").delete(handler(Route::Unblock)))
-        .push(at("why").post(handler(Route::Why)))
+        .push(post("rooms/{room}/messages", Route::PublishToRoom))
+        .push(read("rooms/{room}/members", Route::Members))
+        .push(delete("rooms/{room}/members/{user}", Route::RemoveMember))
+        .push(read("users/{user}", Route::User))
+        .push(post("users/{user}/messages", Route::PublishToUser))
+        .push(delete("users/{user}/connections", Route::DisconnectUser))
+        .push(delete(
+            "connections/{connection}",
+            Route::DisconnectConnection,
+        ))
+        .push(taking(blocks, "GET, POST, OPTIONS"))
+        .push(delete("blocks/{block}", Route::Unblock))
+        .push(post("why", Route::Why))
 }
 
 /// The handler of one route.

@@ -4,8 +4,10 @@ use salvo::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICA
 use salvo::http::{StatusCode, StatusError};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use serde_json::json;
+use tracing::field;
 
 use crate::protocol::{Reject, RejectCode};
+use crate::telemetry::unquoted;
 
 /// What the API does not have.
 pub(in crate::transport) struct NoSuchRoute;
@@ -52,7 +54,7 @@ fn status(code: RejectCode) -> StatusCode {
 
 /// Answers with a refusal.
 pub(super) fn write(reject: &Reject, response: &mut Response) {
-    tracing::debug!(code = reject.code.as_str(), message = ?reject.message, cause = reject.cause, "API call refused");
+    tracing::debug!(code = reject.code.as_str(), reason = %unquoted(&reject.message), cause = reject.cause.as_deref().map(|cause| field::display(unquoted(cause))), "API call refused");
     let status = status(reject.code);
     let mut problem = json!({
         "type": "about:blank",

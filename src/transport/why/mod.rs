@@ -8,7 +8,8 @@ mod question;
 
 use std::net::IpAddr;
 
-use salvo::http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
+use salvo::Request;
+use salvo::http::header::{HOST, HeaderValue, ORIGIN};
 
 use crate::auth::Authenticator;
 use crate::decision::{
@@ -17,6 +18,7 @@ use crate::decision::{
 use crate::plan::{Clause, Endpoint, Plan};
 use crate::protocol::{Reject, RejectCode};
 use crate::transport::arrival;
+use crate::transport::origin::{self, OriginRefusal, Site};
 use crate::vocab::{ConnectionId, Parameters, Timestamp};
 
 pub use question::{Act, Question, QuestionError, Who};
@@ -54,7 +56,7 @@ pub fn explain(answering: &Answering<'_>, question: &Question) -> Explanation {
 
 fn walk(answering: &Answering<'_>, question: &Question, inquiry: &mut Inquiry<'_>) -> Option<()> {
     let knock = knock(answering.plan, question, inquiry)?;
-    check_origin(&knock, inquiry)?;
+    check_origin(answering.plan, &knock, inquiry)?;
     inquiry.arriving(knock.endpoint, knock.ip)?;
     let identity = identity::identify(answering, &knock, inquiry)?;
     let harmless = arrival::harmless(&knock.query, knock.endpoint);
@@ -142,7 +144,7 @@ fn knock<'a>(
 }
 
 /// Whether pages of the question's origin may connect.
-fn check_origin(knock: &Knock<'_>, inquiry: &mut Inquiry<'_>) -> Option<()> {
+fn check_origin(plan: &Plan, knock: &Knock<'_>, inquiry: &mut Inquiry<'_>) -> Option<()> {
     let origins = &knock.endpoint.origins;
     let clauses = [Clause::new(
         "endpoints",
@@ -155,27 +157,36 @@ fn check_origin(knock: &Knock<'_>, inquiry: &mut Inquiry<'_>) -> Option<()> {
         return inquiry.trail.take(step.detail(detail), &clauses);
     };
     let step = Step::new("origin", origin.as_str());
-    let mut headers = HeaderMap::new();
-    let mut is_text = true;
-    for (name, value) in [(ORIGIN, Some(origin)), (HOST, knock.question.host.as_ref())] {
-        if let Some(value) = value {
-            match HeaderValue::from_str(value) {
-                Ok(value) => drop(headers.insert(name, value)),
-                Err(_) => is_text = false,
-            }
-        }
-    }
-    if is_text && arrival::origin_is_allowed(&headers, origins) {
+    let refused = match asked(knock, origin) {
+        Some(request) => origin::check(&request, origins, Site::of(&plan.server)).err(),
+        None => Some(OriginRefusal::Malformed),
+    };
+    let Some(refused) = refused else {
         return inquiry.trail.take(step, &clauses);
-    }
+    };
     if origins.same && knock.question.host.is_none() {
         let detail = "`same-origin` depends on the `Host` of the request, which the question does not say: add it";
         let step = step.verdict(Verdict::Unknown).detail(detail);
         return inquiry.trail.take(step, &clauses);
     }
-    let text = "pages of this origin may not connect here: see `origins`";
-    let reject = Reject::new(RejectCode::Forbidden, text);
+    let reject = Reject::new(RejectCode::Forbidden, refused.to_string());
     inquiry
         .trail
         .demand(step, &clauses, Telling::Status, Err(reject))
+}
+
+/// A request of a page of `origin`; none where no header can hold that.
+fn asked(knock: &Knock<'_>, origin: &str) -> Option<Request> {
+    let mut request = Request::default();
+    *request.remote_addr_mut() = std::net::SocketAddr::from((knock.ip, 0)).into();
+    for (name, value) in [
+        (ORIGIN, Some(origin)),
+        (HOST, knock.question.host.as_deref()),
+    ] {
+        if let Some(value) = value {
+            let value = HeaderValue::from_str(value).ok()?;
+            request.headers_mut().insert(name, value);
+        }
+    }
+    Some(request)
 }

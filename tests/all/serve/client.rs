@@ -37,7 +37,10 @@ pub(super) async fn write_head(
     path: &str,
     headers: &[(&str, &str)],
 ) {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost:8000\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        head += "Host: localhost:8000\r\n";
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -65,6 +68,7 @@ async fn read_body(
 ) -> Response {
     let mut body = Vec::new();
     match headers.get("content-length") {
+        _ if status == 204 => {}
         Some(length) => {
             body.resize(length.parse().expect("a number"), 0);
             stream.read_exact(&mut body).await.expect("the body");

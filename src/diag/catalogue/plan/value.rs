@@ -159,8 +159,61 @@ pub static BAD_ORIGIN: Code = Code {
     summary: "`origins` names something that browsers never send",
     explanation: "\
 Browsers send the origin of a page as scheme, host and, where it is not the usual one, port, in small letters, without a path:
-`https://app.example.com`, `http://localhost:3000`. It is compared as text, so anything else would never match. `same-origin` stands
-for pages of the same host and port, `*` for any page.",
+`https://app.example.com`, `http://localhost:3000`. Anything else would never match. `same-origin` stands for pages of the same host
+and port, `*` for any page, and `https://*.example.com` for pages of any name below `example.com`, one or more labels deep, not for
+its own. A `*` is the first label as a whole, and what stands behind it is a domain that somebody owns: `https://*.com` would let in
+the web.",
+};
+
+/// A wildcard over a domain that gives names to strangers.
+pub static SHARED_ORIGIN: Code = Code {
+    slug: "plan/shared-origin",
+    severity: Severity::Warning,
+    summary: "anybody can have a page that `origins` lets in",
+    explanation: "\
+Under some domains everyone can have a name of their own, for a site or for the preview of a branch: `github.io`, `vercel.app`,
+`herokuapp.com` (publicsuffix.org keeps the list). `https://*.github.io` lets in the pages of all of them. List yours:
+
+    origins: [https://team.github.io]",
+};
+
+/// Pages without an origin.
+pub static OPAQUE_ORIGIN: Code = Code {
+    slug: "plan/opaque-origin",
+    severity: Severity::Warning,
+    summary: "pages whose origin is `null` may connect, which any page can have",
+    explanation: "\
+Browsers send `Origin: null` for pages that have no origin of their own: sandboxed frames, `data:` URLs, files. Any page on the web can
+open a sandboxed frame, so `origins: [\"null\"]` lets in every page, as `*` does. To try out a file, serve it instead:
+
+    pages: {/: ./public}",
+};
+
+/// Not a name under which a server is reached.
+pub static BAD_HOST: Code = Code {
+    slug: "plan/bad-host",
+    severity: Severity::Error,
+    summary: "`hosts` names something that is not the name of a host",
+    explanation: "\
+`server.hosts` lists the names that stand in the URLs of clients, without scheme and port: `rt.example.com`, `*.example.com` for all
+names below. A request for any other name is answered with 421. Addresses and `localhost` need not be listed: they are always answered,
+because no page of a stranger can have them.
+
+    server:
+      hosts: [rt.example.com]",
+};
+
+/// Not a header that pages can have.
+pub static BAD_HEADER: Code = Code {
+    slug: "plan/bad-header",
+    severity: Severity::Error,
+    summary: "`headers` of a folder of pages names something that cannot be sent",
+    explanation: "\
+`headers` go with every file of the folder: a name as HTTP has it, and a value of one line in ASCII. What the server itself says of a
+file (its length, its type) cannot be set. An empty value leaves a default out:
+
+    pages:
+      /: {folder: ./public, headers: {Cache-Control: max-age=3600, X-Frame-Options: \"\"}}",
 };
 
 /// Cross-site WebSocket hijacking.
@@ -217,4 +270,19 @@ pub static NO_RECEIPT: Code = Code {
 With `receipt: user` or `device` a message leaves the inbox when a client says `received`. Clients of text and raw endpoints, and of
 those with `every_frame`, have no such frame: they would get the same messages at every connection until they are too old. With
 `receipt: on_write` a message is gone once it was written to a connection.",
+};
+
+/// An order that no authority takes.
+pub static BAD_ACME: Code = Code {
+    slug: "plan/bad-acme",
+    severity: Severity::Error,
+    summary: "`acme` asks for what no authority gives",
+    explanation: "\
+With `acme` the server orders its certificate itself: from Let's Encrypt, or from the authority whose `directory` is named. It has to be
+asked for names that lead here (not for addresses, and not for wildcards, which are proven in the DNS), with an address of e-mail or none,
+by somebody who agrees to the authority's terms. That is a contract, so the file has to say it:
+
+    server:
+      listen: 0.0.0.0:443
+      tls: {acme: {domains: [rt.example.com], email: ops@example.com, terms_agreed: true}}",
 };
