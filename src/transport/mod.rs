@@ -22,7 +22,7 @@ pub mod stream;
 pub mod tls;
 pub mod upgrade;
 pub mod why;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 
