@@ -17,6 +17,7 @@ mod history;
 mod http;
 mod idempotency;
 mod inbox;
+mod keys;
 mod limits;
 mod memory;
 mod presence;
