@@ -20,6 +20,7 @@ mod history;
 mod http;
 mod idempotency;
 mod inbox;
+mod keys;
 mod limits;
 mod listeners;
 mod memory;

@@ -60,7 +60,6 @@ pub static ALL: &[&Code] = &[
     &WEAK_KEY,
     &BAD_ISSUER,
     &LONG_LEEWAY,
-    &TOKENS_WITHOUT_EXPIRY,
     &SHORT_API_KEY,
     &SAME_API_KEY,
     &BAD_ADDRESS,
@@ -82,4 +81,5 @@ pub static ALL: &[&Code] = &[
     &CERTIFICATE_TIME,
     &EXPOSED_KEY,
     &SERVED_NOWHERE,
+    &TOKENS_WITHOUT_EXPIRY,
 ];
