@@ -9,13 +9,13 @@ use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
-use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
-use crate::plan::{AnnounceTo, Receipt, RoomKind};
+use crate::plan::{AnnounceTo, CountLimit, RateKey, Receipt, RoomKind};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Departure, Grace, Member, Members, Replay, Room};
+use crate::room::{Arrival, Replay, Room};
 use crate::rule::{Facts, RoomFacts, Rule};
-use crate::vocab::{MessageName, Parameters, Position, RoomName, User, UserId};
+use crate::telemetry::CountLimitName;
+use crate::vocab::{MessageName, Parameters, Position, RoomName, User};
 
 /// A room's name and what it is an instance of.
 #[derive(Clone, Debug)]
@@ -89,9 +89,35 @@ impl Engine {
     /// Whether the room has a place for `user`.
     pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
         match self.rooms.find(target.name.as_str()) {
-            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
+            Some(hall) => {
+                // What a dry run would refuse is counted when it joins.
+                let limit = CountLimit {
+                    tried: None,
+                    ..hall.kind.users
+                };
+                self.place_in(limit, &hall.name, &hall.lock().room, user)
+            }
             None => Ok(()),
         }
+    }
+
+    fn place_in(
+        &self,
+        limit: CountLimit,
+        name: &RoomName,
+        room: &Room,
+        user: &User,
+    ) -> Result<(), Reject> {
+        let others = room.members.users_count();
+        if room.has(&user.id)
+            || self
+                .limits
+                .has_room(CountLimitName::RoomUsers, limit, others)
+        {
+            return Ok(());
+        }
+        let message = format!("`{name}` has as many users as it may");
+        Err(Reject::new(RejectCode::RoomFull, message))
     }
 
     /// A frame asks to join.
@@ -105,21 +131,17 @@ impl Engine {
         let endpoint = &connection.endpoint;
         {
             let mut inner = connection.inner.lock();
-            let subject = Subject {
-                user: Some(&connection.user.id),
-                ip: Some(connection.ip),
-                endpoint: Some(endpoint),
-                room: None,
-            };
+            let subject = Subject::joining(connection);
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
                 .map_err(Refused::TooFast)?;
             let is_here = inner.seats.iter().any(|hall| hall.name.as_str() == name);
-            if !is_here && inner.seats.len() >= endpoint.limits.rooms_per_connection {
-                let message = format!(
-                    "a connection may be in {} rooms here",
-                    endpoint.limits.rooms_per_connection
-                );
+            let (name, limit) = (
+                CountLimitName::RoomsPerConnection,
+                endpoint.limits.rooms_per_connection,
+            );
+            if !is_here && !self.limits.has_room(name, limit, inner.seats.len()) {
+                let message = format!("a connection may be in {} rooms here", limit.max);
                 return Err(Reject::new(RejectCode::TooManyRooms, message).into());
             }
         }
@@ -139,8 +161,25 @@ impl Engine {
             &target,
             &connection.facts(self.clock.now(), self.clock.monotonic()),
         )?;
+        self.spend_join(connection, &target.name)?;
         self.join(connection, &target, since, Some(id))?;
         Ok(())
+    }
+
+    /// Takes the tokens of joining a room from its own buckets: of who may join it, so that nobody else can empty them.
+    fn spend_join(&self, connection: &Connection, room: &RoomName) -> Result<(), Refused> {
+        let limits = connection.endpoint.join_limits.iter();
+        let subject = Subject {
+            room: Some(room),
+            ..Subject::joining(connection)
+        };
+        self.limits
+            .spend(
+                limits.filter(|limit| limit.per == RateKey::Room),
+                subject,
+                None,
+            )
+            .map_err(Refused::TooFast)
     }
 
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
@@ -163,7 +202,7 @@ impl Engine {
             &target.kind,
             &target.parameters,
             |hall, state| {
-                place_in(&hall.kind, &hall.name, &state.room, &connection.user)?;
+                self.place_in(hall.kind.users, &hall.name, &state.room, &connection.user)?;
                 if state.queue.is_full() {
                     let message =
                         format!("`{}` has more to deliver than it can: try again", hall.name);
@@ -243,7 +282,13 @@ impl Engine {
         );
     }
 
-    fn announcement(&self, name: &MessageName, hall: &Hall, room: &Room, user: &User) -> Frame {
+    pub(super) fn announcement(
+        &self,
+        name: &MessageName,
+        hall: &Hall,
+        room: &Room,
+        user: &User,
+    ) -> Frame {
         Object::new(name.as_str(), 256)
             .field("room", hall.name.as_str())
             .user("user", user)
@@ -251,121 +296,6 @@ impl Engine {
             .plain("timestamp", self.clock.now())
             .finish()
     }
-
-    /// A frame asks to leave.
-    pub(super) fn leave_by_frame(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        name: &str,
-        id: Option<&str>,
-    ) -> Result<(), Reject> {
-        let hall = seat(connection, name)?;
-        let answer = Object::new("left", 64)
-            .optional("id", id)
-            .field("room", hall.name.as_str())
-            .finish();
-        if self.depart(connection, &hall, Grace::None, Some(answer)) {
-            return Ok(());
-        }
-        // The application has just taken it out.
-        Err(not_joined(name))
-    }
-
-    /// The connection broke, or was closed.
-    pub(super) fn vacate(self: &Arc<Self>, connection: &Arc<Connection>, hall: &Arc<Hall>) {
-        let grace = if hall.kind.presence.grace.is_zero() {
-            Grace::None
-        } else {
-            Grace::Wait
-        };
-        self.depart(connection, hall, grace, None);
-    }
-
-    /// Gives up a seat; says whether there was one.
-    pub(super) fn depart(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        hall: &Arc<Hall>,
-        grace: Grace,
-        answer: Option<Frame>,
-    ) -> bool {
-        let flush = {
-            let mut state = hall.lock();
-            if !connection.give_up(hall) {
-                return false;
-            }
-            if let Some(answer) = answer {
-                state.queue.answer(connection.serial, answer);
-            }
-            state.queue.leave(connection.serial);
-            match state.room.members.exit(&connection.user.id, grace) {
-                Departure::Still => {}
-                Departure::Gone => self.announce_departure(hall, &mut state, &connection.user),
-                Departure::Absent(absence) => {
-                    let at = self.clock.monotonic().after(hall.kind.presence.grace);
-                    self.timers.at(
-                        at,
-                        Timer::Grace(Box::new(GraceTimer {
-                            hall: hall.clone(),
-                            user: connection.user.id.clone(),
-                            absence,
-                        })),
-                    );
-                }
-            }
-            flush_if_needed(hall, &mut state.queue)
-        };
-        if let Some(hall) = flush {
-            flush::spawn_flush(self, &hall);
-        }
-        true
-    }
-
-    fn announce_departure(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>, user: &User) {
-        if let Some(name) = &hall.kind.presence.left {
-            let frame = self.announcement(name, hall, &state.room, user);
-            state.queue.say(Audience::Everyone, frame);
-        }
-    }
-
-    /// The grace of an absence is over.
-    pub(super) fn expire_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId, absence: u32) {
-        self.end_absence_if(hall, |members| members.expire(user, absence));
-    }
-
-    /// Nobody waits for an absent user any longer.
-    pub(super) fn end_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId) {
-        self.end_absence_if(hall, |members| members.remove_absent(user));
-    }
-
-    fn end_absence_if(
-        self: &Arc<Self>,
-        hall: &Arc<Hall>,
-        end: impl FnOnce(&mut Members) -> Option<Member>,
-    ) {
-        let flush = {
-            let mut state = hall.lock();
-            let Some(member) = end(&mut state.room.members) else {
-                return;
-            };
-            self.announce_departure(hall, &mut state, &member.user);
-            flush_if_needed(hall, &mut state.queue)
-        };
-        match flush {
-            Some(hall) => flush::spawn_flush(self, &hall),
-            None => {
-                self.rooms.retire(hall);
-            }
-        }
-    }
-}
-
-fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
-    if room.has(&user.id) || room.members.users_count() < kind.users_max {
-        return Ok(());
-    }
-    let message = format!("`{name}` has as many users as it may");
-    Err(Reject::new(RejectCode::RoomFull, message))
 }
 
 /// What a newcomer gets before anything else: the answer, what was said before, and who is here.
@@ -401,7 +331,7 @@ pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Rej
     found.cloned().ok_or_else(|| not_joined(name))
 }
 
-fn not_joined(name: &str) -> Reject {
+pub(super) fn not_joined(name: &str) -> Reject {
     let shown: String = name.chars().take(128).collect();
     Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
 }

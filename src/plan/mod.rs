@@ -17,9 +17,9 @@ pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
-pub use limit::{OnExceed, RateKey, RateLimit};
+pub use limit::{CountLimit, OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
-pub use message::{Conflate, Message, Overflow, Route, SentBy};
+pub use message::{Conflate, Message, Overflow, PathStep, Route, Sanitized, Sanitizer, SentBy};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::label::{CountLimitName, HandshakeOutcome};
 use crate::telemetry::process::Process;
 
 /// What `/metrics` is: OpenMetrics 1.0.
@@ -31,60 +32,7 @@ pub struct MetricNames<'a> {
     pub close_codes: &'a [u16],
 }
 
-/// What a handshake comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeOutcome {
-    /// A connection.
-    Accepted,
-    /// The page may not connect.
-    Origin,
-    /// No valid credential.
-    Unauthenticated,
-    /// A rule says no.
-    Forbidden,
-    /// Too many connections, or too fast.
-    Limited,
-    /// Not a WebSocket handshake.
-    BadRequest,
-    /// It took too long.
-    Timeout,
-    /// Cannot be done now.
-    Unavailable,
-    /// The application keeps the user, the token or the address out.
-    Blocked,
-}
-
-impl HandshakeOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 9] = [
-        Self::Accepted,
-        Self::Origin,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::Limited,
-        Self::BadRequest,
-        Self::Timeout,
-        Self::Unavailable,
-        Self::Blocked,
-    ];
-
-    /// The outcome as the label `outcome` has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Origin => "origin",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::Limited => "limited",
-            Self::BadRequest => "bad_request",
-            Self::Timeout => "timeout",
-            Self::Unavailable => "unavailable",
-            Self::Blocked => "blocked",
-        }
-    }
-}
-
-/// How often one rate limit was exceeded.
+/// How often one limit was exceeded.
 #[derive(Debug)]
 pub struct LimitCounters {
     /// With consequences.
@@ -166,6 +114,11 @@ pub struct Metrics {
     pub blocks: Gauge,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
+    /// Buckets that rate limits keep.
+    pub rate_limit_keys: Gauge,
+    /// Buckets that made way for others, as if they were full.
+    pub rate_limit_evictions: Counter,
+    limits_exceeded: Box<[LimitCounters]>,
     /// Rules that could not be evaluated, and so denied.
     pub rule_failures: Counter,
     /// Rules that said no.
@@ -265,7 +218,17 @@ impl Metrics {
                 "Connections closed to stay below the memory ceiling",
             ),
             blocks: own.one("blocks", "Users, tokens and addresses that are kept out"),
-            rate_limited: own.limits(names.limits),
+            rate_limited: own.limits("rate_limited", "What exceeded a rate limit", names.limits),
+            rate_limit_keys: own.one("rate_limit_keys", "Buckets that rate limits keep"),
+            rate_limit_evictions: own.one(
+                "rate_limit_evictions",
+                "Buckets that made way for others, as if they were full",
+            ),
+            limits_exceeded: own.limits(
+                "limits_exceeded",
+                "What was one too many: connections, rooms, users, bad frames",
+                &CountLimitName::ALL.map(CountLimitName::as_str),
+            ),
             rule_failures: own.one(
                 "rule_failures",
                 "Rules that could not be evaluated, and so denied",
@@ -279,6 +242,11 @@ impl Metrics {
     /// Counts a handshake.
     pub fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
+    }
+
+    /// How often a limit of how many there may be was exceeded.
+    pub fn limit(&self, name: CountLimitName) -> &LimitCounters {
+        &self.limits_exceeded[name as usize]
     }
 
     /// Everything as text of the type [`CONTENT_TYPE`].
@@ -329,7 +297,7 @@ impl Names<'_> {
         }
     }
 
-    fn limits(&mut self, limits: &[&str]) -> Box<[LimitCounters]> {
+    fn limits(&mut self, name: &str, help: &str, limits: &[&str]) -> Box<[LimitCounters]> {
         let family = Family::<Labels, Counter>::default();
         let handle = |limit: &str, dry_run: &str| {
             let labels = vec![("limit", limit.to_owned()), ("dry_run", dry_run.to_owned())];
@@ -342,7 +310,7 @@ impl Names<'_> {
                 dry_run: handle(limit, "true"),
             })
             .collect();
-        self.add("rate_limited", "What exceeded a rate limit", family);
+        self.add(name, help, family);
         counters
     }
 }
@@ -394,6 +362,9 @@ mod tests {
             "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
             "trunkline_blocks 0",
+            "trunkline_rate_limit_keys 0",
+            "trunkline_rate_limit_evictions_total 0",
+            r#"trunkline_limits_exceeded_total{limit="room_users",dry_run="true"} 0"#,
             "trunkline_rule_failures_total 0",
             "trunkline_rule_denials_total 0",
             "trunkline_panics_total 0",

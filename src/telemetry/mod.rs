@@ -5,6 +5,7 @@
 //! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
 
 mod health;
+mod label;
 mod log;
 mod memory;
 mod metrics;
@@ -12,9 +13,8 @@ mod process;
 mod redact;
 
 pub use health::{Health, HealthState};
+pub use label::{CountLimitName, HandshakeOutcome};
 pub use log::{LogForm, LogStartError, start_log};
 pub use memory::{Memory, ProcessMemory, VirtualMemory};
-pub use metrics::{
-    CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
-};
+pub use metrics::{CONTENT_TYPE, CloseCounters, LimitCounters, MetricNames, Metrics};
 pub use redact::{CREDENTIAL_NAMES, redact};

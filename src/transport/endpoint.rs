@@ -107,7 +107,7 @@ impl EndpointHandler {
         let engine = &self.served.engine;
         let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies)
             .ok_or_else(|| Refusal::unavailable("the peer has no address", CloseCode::Internal))?;
-        Ok((ip, engine.knock(ip)?))
+        Ok((ip, engine.knock(&self.endpoint, ip)?))
     }
 
     /// What of the client's offers is taken here.
@@ -154,14 +154,13 @@ impl EndpointHandler {
         }
         engine.spend_connect(endpoint, ip)?;
         let query = arrival::query(request);
-        let since =
-            arrival::since(&query, endpoint.limits.rooms_per_connection).map_err(|message| {
-                Refusal {
-                    status: 400,
-                    outcome: HandshakeOutcome::BadRequest,
-                    ..Refusal::forbidden(message)
-                }
-            })?;
+        let since = arrival::since(&query, endpoint.limits.rooms_per_connection.max).map_err(
+            |message| Refusal {
+                status: 400,
+                outcome: HandshakeOutcome::BadRequest,
+                ..Refusal::forbidden(message)
+            },
+        )?;
         let headers: Vec<(&str, &str)> = request
             .headers()
             .iter()

@@ -104,7 +104,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport"]),
     ("hyper_util", &["transport"]),
@@ -123,6 +123,8 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("tracing_subscriber", &["telemetry"]),
     ("governor", &["engine"]),
     ("flate2", &["protocol"]),
+    ("ammonia", &["engine"]),
+    ("unicode_normalization", &["engine"]),
 ];
 
 /// Folders without async, files or logs, and what would bring those in.

@@ -142,6 +142,7 @@ impl Lowering<'_> {
         let bytes_max = rules
             .max_size
             .map(|size| self.above_zero(Some(size), size.value, "max_size"));
+        let sanitize = self.sanitize(index, rules.sanitize.as_deref().unwrap_or_default());
         let declared = &self.declared[index];
         Some(Arc::new(Message {
             index,
@@ -161,6 +162,7 @@ impl Lowering<'_> {
             allow: allow?,
             reply: reply?,
             bytes_max,
+            sanitize,
             conflate: conflate?,
             overflow: match rules.overflow.map(|overflow| overflow.value) {
                 Some(config::Overflow::Close) | None => Overflow::Close,
@@ -275,10 +277,6 @@ impl Lowering<'_> {
 
     /// Finds what the language has for message types and this version does not run.
     fn unsupported_rules(&mut self, rules: &MessageRules) {
-        if let Some(sanitize) = rules.sanitize.as_ref().and_then(|list| list.first()) {
-            let instead = "escape text where it is shown, as a page's `textContent` does; a `pattern` in the schema can refuse `<`";
-            self.unsupported(sanitize.0.span, "`sanitize`", instead);
-        }
         if let Some(audience) = &rules.audience {
             let instead = "use a second room that only these readers may join";
             self.unsupported(audience.span(), "`audience`", instead);

@@ -3,6 +3,7 @@
 //! Each section has its file. A part that cannot be lowered leaves a finding and a gap; the Plan is handed out only where nothing
 //! found is an error.
 
+mod api;
 mod auth;
 mod contradiction;
 mod endpoint;
@@ -16,6 +17,7 @@ mod origin;
 mod reach;
 mod room;
 mod rule;
+mod sanitize;
 mod schema;
 mod server;
 mod shape;

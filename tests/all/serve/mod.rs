@@ -26,4 +26,5 @@ mod queue;
 mod resume;
 mod rooms;
 mod routes;
+mod sanitize;
 mod thinning;
