@@ -21,7 +21,7 @@ pub(super) const SHARDS: usize = 64;
 const PARTS: u64 = 16;
 
 /// Where there is no room for a new bucket, one in so many makes way, the fullest first.
-const EVICTED_SHARE: usize = 8;
+const EVICTED_SHARE: usize = 32;
 
 /// When a bucket is full, in parts of a nanosecond of the engine's clock; a new one is at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,8 +191,8 @@ impl Keyed {
     }
 }
 
-/// Makes room in a shard that has as many buckets as it may: those that are full go, and where none is, an eighth of the others,
-/// the fullest. Returns how many of those went: each is as if it were full again. An eighth at a time, because all are looked at.
+/// Makes room in a shard that has as many buckets as it may: those that are full go, and where none is, a few of the others,
+/// the fullest. Returns how many of those went: each is as if it were full again. Several at a time, because all are looked at.
 fn make_way(shard: &mut Shard, now: Monotonic) -> usize {
     let (before, now) = (shard.len(), FullAt::of(now));
     shard.retain(|bucket| bucket.full_at > now);

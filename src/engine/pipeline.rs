@@ -296,12 +296,18 @@ fn validate(permitted: Permitted<'_>) -> Result<Fit<'_>, Refused> {
 
 fn sanitize(fit: Fit<'_>) -> Result<Valid<'_>, Refused> {
     let mut admitted = fit.0;
-    let decoded = &mut admitted.decoded;
-    let message = decoded.message.clone();
-    if message.sanitize.is_empty() {
+    if admitted.decoded.message.sanitize.is_empty() {
         return Ok(Valid(admitted));
     }
-    let Some(clean) = sanitized(&decoded.data, &message.sanitize) else {
+    let decoded = &mut admitted.decoded;
+    let message = decoded.message.clone();
+    let clean = sanitized(&decoded.data, &message.sanitize).map_err(|error| {
+        Reject::new(
+            RejectCode::TooLarge,
+            format!("`{}` has {error}", message.name),
+        )
+    })?;
+    let Some(clean) = clean else {
         return Ok(Valid(admitted));
     };
     // Escaping makes texts longer, and a frame has to fit into a queue as before.

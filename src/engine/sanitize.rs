@@ -12,19 +12,45 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::plan::{PathStep, Sanitized, Sanitizer};
 
+/// `<` and `&` in the texts of one message that HTML is stripped from. Taking HTML apart takes time with the square of its nesting:
+/// so many take a millisecond or two, and a frame that is full of them would take one.
+const MARKUP_MAX: usize = 500;
+
+/// Bytes of one tag there, for the same reason: each attribute is compared with all before it.
+const TAG_BYTES_MAX: usize = 1024;
+
+thread_local! {
+    /// No tag is let through. Its tables are made once for a thread.
+    static STRIPPER: Builder<'static> = Builder::empty();
+}
+
+/// More markup than is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "more markup than `strip_html` takes: at most {MARKUP_MAX} `<` and `&`, in tags of at most {TAG_BYTES_MAX} bytes"
+)]
+pub(super) struct TooMuchMarkup;
+
 /// `data`, which is JSON, with the texts at the `places` cleaned; none where they are clean.
-pub(super) fn sanitized(data: &str, places: &[Sanitized]) -> Option<String> {
+///
+/// # Errors
+/// HTML is to be stripped, and there is too much of it.
+pub(super) fn sanitized(data: &str, places: &[Sanitized]) -> Result<Option<String>, TooMuchMarkup> {
     let mut cleaning = Cleaning {
         data,
         edits: Vec::new(),
+        markup: 0,
     };
     let here: Vec<Ahead<'_>> = places
         .iter()
         .map(|place| (&*place.path, &*place.acts))
         .collect();
     // What cannot be read again was never read: nothing is changed then, and whoever reads it next says so.
-    cleaning.value(data.trim_ascii(), &here).ok()?;
-    cleaning.finish()
+    let read = cleaning.value(data.trim_ascii(), &here);
+    if cleaning.markup > MARKUP_MAX {
+        return Err(TooMuchMarkup);
+    }
+    Ok(read.ok().and_then(|()| cleaning.finish()))
 }
 
 /// The rest of the way to a text, and what is done to it there.
@@ -34,6 +60,8 @@ struct Cleaning<'d> {
     data: &'d str,
     /// What is written in place of which bytes, from the front to the back.
     edits: Vec<(Range<usize>, String)>,
+    /// `<` and `&` that were seen where HTML is stripped; beyond the bound nothing more is.
+    markup: usize,
 }
 
 #[derive(Deserialize)]
@@ -79,13 +107,37 @@ impl<'d> Cleaning<'d> {
         }
         let Key(came) = serde_json::from_str(raw)?;
         let acts = here.flat_map(|(_, acts)| *acts);
-        let cleaned = acts.fold(came.clone(), |text, act| clean(text, *act));
+        let cleaned = acts.fold(came.clone(), |text, act| self.clean(text, *act));
         if cleaned != came {
             let from = raw.as_ptr().addr() - self.data.as_ptr().addr();
             let written = serde_json::to_string(&cleaned)?;
             self.edits.push((from..from + raw.len(), written));
         }
         Ok(())
+    }
+
+    fn clean<'t>(&mut self, text: Cow<'t, str>, act: Sanitizer) -> Cow<'t, str> {
+        match act {
+            Sanitizer::EscapeHtml => escaped(text),
+            Sanitizer::StripHtml => self.stripped(text),
+            Sanitizer::Trim if text.trim().len() < text.len() => Cow::Owned(text.trim().to_owned()),
+            Sanitizer::NormalizeUnicode if !is_nfc(&text) => Cow::Owned(text.nfc().collect()),
+            Sanitizer::Trim | Sanitizer::NormalizeUnicode => text,
+        }
+    }
+
+    fn stripped<'t>(&mut self, text: Cow<'t, str>) -> Cow<'t, str> {
+        if !text.contains(['<', '>', '&', '\0', '\r', '\u{a0}']) {
+            return text;
+        }
+        self.markup += text.matches(['<', '&']).count();
+        if has_long_tag(&text) {
+            self.markup = usize::MAX / 2;
+        }
+        if self.markup > MARKUP_MAX {
+            return text;
+        }
+        Cow::Owned(STRIPPER.with(|stripper| stripper.clean(&text).to_string()))
     }
 
     fn finish(self) -> Option<String> {
@@ -138,16 +190,13 @@ impl<'d> Visitor<'d> for Parts<'_, 'd, '_, '_> {
     }
 }
 
-fn clean(text: Cow<'_, str>, act: Sanitizer) -> Cow<'_, str> {
-    match act {
-        Sanitizer::EscapeHtml => escaped(text),
-        Sanitizer::StripHtml if text.contains(['<', '>', '&', '\0', '\r', '\u{a0}']) => {
-            Cow::Owned(Builder::empty().clean(&text).to_string())
-        }
-        Sanitizer::Trim if text.trim().len() < text.len() => Cow::Owned(text.trim().to_owned()),
-        Sanitizer::NormalizeUnicode if !is_nfc(&text) => Cow::Owned(text.nfc().collect()),
-        Sanitizer::StripHtml | Sanitizer::Trim | Sanitizer::NormalizeUnicode => text,
-    }
+/// Whether a `<` with which a tag, a comment or the like begins stands far before its `>`.
+fn has_long_tag(text: &str) -> bool {
+    let mut begins = text.split('<').skip(1);
+    begins.any(|rest| {
+        let begins = rest.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
+        begins && rest.find('>').unwrap_or(rest.len()) > TAG_BYTES_MAX
+    })
 }
 
 fn escaped(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -171,7 +220,7 @@ fn escaped(text: Cow<'_, str>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::sanitized;
+    use super::{TooMuchMarkup, sanitized};
     use crate::plan::{PathStep, Sanitized, Sanitizer};
 
     fn place(pointer: &str, acts: &[Sanitizer]) -> Sanitized {
@@ -258,7 +307,7 @@ mod tests {
             ("", &[EscapeHtml], "nonsense", None),
             ("", &[EscapeHtml], "", None),
         ] {
-            let found = sanitized(data, &[place(pointer, acts)]);
+            let found = sanitized(data, &[place(pointer, acts)]).expect("it is little");
             assert_eq!(found.as_deref(), expected, "{pointer} {acts:?} {data}");
         }
     }
@@ -269,10 +318,9 @@ mod tests {
             place("/a", &[Sanitizer::Trim]),
             place("/*", &[Sanitizer::EscapeHtml]),
         ];
-        assert_eq!(
-            sanitized(r#"{"a":" < ","b":" < "}"#, &places).as_deref(),
-            Some(r#"{"a":"&lt;","b":" &lt; "}"#)
-        );
+        let found = sanitized(r#"{"a":" < ","b":" < "}"#, &places);
+        let expected = r#"{"a":"&lt;","b":" &lt; "}"#.to_owned();
+        assert_eq!(found, Ok(Some(expected)));
     }
 
     #[test]
@@ -290,9 +338,38 @@ mod tests {
         for text in texts {
             let data = serde_json::to_string(text).expect("a text");
             let places = [place("", &[Sanitizer::StripHtml])];
-            let once = sanitized(&data, &places).expect("it changes");
+            let once = sanitized(&data, &places).expect("it is little");
+            let once = once.expect("it changes");
             assert!(!once.contains('<') && !once.contains('>'), "{once}");
-            assert_eq!(sanitized(&once, &places), None, "{once}");
+            assert_eq!(sanitized(&once, &places), Ok(None), "{once}");
         }
+    }
+
+    #[test]
+    fn markup_is_bounded() {
+        let strip = |texts: &[String]| {
+            let data = serde_json::to_string(texts).expect("texts");
+            sanitized(&data, &[place("/*", &[Sanitizer::StripHtml])])
+        };
+        let tags = |count: usize| "<i>".repeat(count);
+        assert_eq!(strip(&[tags(500)]), Ok(Some(r#"[""]"#.to_owned())));
+        assert_eq!(strip(&[tags(501)]), Err(TooMuchMarkup));
+        assert_eq!(strip(&[tags(300), tags(300)]), Err(TooMuchMarkup));
+        assert_eq!(strip(&["&".repeat(501)]), Err(TooMuchMarkup));
+        assert_eq!(
+            strip(&[format!("<a {}>", "x".repeat(1100))]),
+            Err(TooMuchMarkup)
+        );
+        assert_eq!(
+            strip(&[format!("<a {}", "x".repeat(1100))]),
+            Err(TooMuchMarkup)
+        );
+        // What is no tag may be as long as it likes.
+        let long = format!("1 < 2 {}", "x".repeat(1100));
+        assert_eq!(
+            strip(&[long.clone()]),
+            Ok(Some(format!(r#"["{}"]"#, long.replace('<', "&lt;"))))
+        );
+        assert_eq!(strip(&["x".repeat(100_000)]), Ok(None));
     }
 }
