@@ -241,7 +241,9 @@ impl World {
             },
             since: Vec::new(),
         };
-        let ticket = engine.knock(ip).unwrap_or_else(|_| panic!("there is room"));
+        let ticket = engine
+            .knock(&arrival.endpoint, ip)
+            .unwrap_or_else(|_| panic!("there is room"));
         let admission = engine
             .admit(ticket, arrival)
             .unwrap_or_else(|_| panic!("anyone may"));

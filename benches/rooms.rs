@@ -127,7 +127,7 @@ fn connect(engine: &Arc<Engine>, number: usize) -> Outcome<Attached> {
         },
         since: Vec::new(),
     };
-    let ticket = engine.knock(ip).map_err(refused)?;
+    let ticket = engine.knock(&arrival.endpoint, ip).map_err(refused)?;
     let admission = engine.admit(ticket, arrival).map_err(refused)?;
     Ok(engine.attach(admission, Arc::new(Nowhere), Bytes::new()))
 }

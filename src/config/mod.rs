@@ -25,13 +25,14 @@ use crate::diag::{Diagnostic, Sources};
 pub use files::{DiskFiles, Entry, Environment, Files, MemoryFiles, ProcessEnvironment};
 pub use model::{
     Acme, Announce, Anonymous, Api, ApiKey, ApiScope, AuthMethod, AuthMode, AutoJoin, Broker,
-    CertificateFiles, Compression, Config, Conflate, Console, Cors, Credential, CredentialPlace,
-    Endpoint, EndpointEvent, EndpointLimits, EndpointRateLimits, Expiry, Heartbeat, HeartbeatKind,
-    History, HttpCall, Idempotency, Inbox, JoinToken, Jwt, JwtAlgorithm, JwtKey, KeyFile, Listener,
-    Log, LogFormat, LogLevel, MayJoin, Message, MessageRules, MessageUse, OnExceed, OnTooMany,
-    Overflow, Page, Presence, PresenceTo, Protocol, RateKey, RateLimit, RawRoute, Receipt,
-    RedisLookup, RejectStyle, Room, RoomEvent, RoomLimits, Route, Sanitizer, SentBy, Server,
-    ServerLimits, Service, Session, SessionLookup, Shutdown, Store, Tls, Webhook,
+    Burst, CertificateFiles, Compression, Config, Conflate, Console, Cors, Credential,
+    CredentialPlace, Endpoint, EndpointEvent, EndpointLimits, EndpointRateLimits, Expiry,
+    Heartbeat, HeartbeatKind, History, HttpCall, Idempotency, Inbox, JoinToken, Jwt, JwtAlgorithm,
+    JwtKey, KeyFile, Listener, Log, LogFormat, LogLevel, MayJoin, Message, MessageRules,
+    MessageUse, OnExceed, OnTooMany, Overflow, Page, Presence, PresenceTo, Protocol, RateKey,
+    RateLimit, RawRoute, Receipt, RedisLookup, RejectStyle, Room, RoomEvent, RoomLimits, Route,
+    Sanitized, Sanitizer, SentBy, Server, ServerLimits, Service, Session, SessionLookup, Shutdown,
+    Store, Tls, Webhook,
 };
 pub use read::{ReadError, read};
 pub use schema::{Document, DocumentId, Json, Schema, SchemaSource};

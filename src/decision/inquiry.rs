@@ -58,7 +58,7 @@ impl<'a> Visitor<'a> {
             user: Some(&self.user.id),
             ip: Some(self.ip),
             endpoint: Some(self.endpoint),
-            room: None,
+            ..Asker::default()
         }
     }
 }
@@ -132,7 +132,7 @@ impl<'a> Inquiry<'a> {
         let Some(count) = connections else {
             return Some(());
         };
-        let max = limits.connections_per_user;
+        let max = limits.connections_per_user.max;
         let step = Step::new("connections", visitor.user.id.as_str());
         let step = match limits.on_too_many {
             OnTooMany::Refuse if count >= max => step.refused_with(429),
@@ -239,7 +239,7 @@ impl<'a> Inquiry<'a> {
         telling: Telling,
     ) -> Option<()> {
         let clause = Clause::new("rooms", target.kind.pattern.as_str(), "limits.users");
-        let max = target.kind.users_max;
+        let max = target.kind.users.max;
         let step = Step::new("users", target.name.as_str());
         match standing {
             None if self.plan.lines.is_written(&clause) => {

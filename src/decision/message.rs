@@ -8,6 +8,7 @@ use crate::decision::{Judge, Target, room};
 use crate::plan::{Conflate, Endpoint, Message, Plan, RoomKind, SentBy};
 use crate::protocol::{Reject, RejectCode};
 use crate::rule::{Expression, Facts, Template};
+use crate::schema::Violation;
 use crate::vocab::RoomName;
 use crate::vocab::json::Tape;
 
@@ -153,21 +154,31 @@ pub fn is_allowed<'f>(
 /// # Errors
 /// `schema`, with the violations as details.
 pub fn fits(message: &Message, tape: &Tape) -> Result<(), Reject> {
-    let Err(violations) = message.schema.check_tape(tape) else {
-        return Ok(());
-    };
+    let violations = message.schema.check_tape(tape);
+    violations.map_err(|violations| unfit(&format!("`{}`", message.name), &violations))
+}
+
+/// Whether it still does where `sanitize` has changed it.
+///
+/// # Errors
+/// As [`fits`].
+pub fn fits_sanitized(message: &Message, tape: &Tape) -> Result<(), Reject> {
+    let violations = message.schema.check_tape(tape);
+    let what = || format!("`{}`, sanitized,", message.name);
+    violations.map_err(|violations| unfit(&what(), &violations))
+}
+
+/// `what` does not fit its schema.
+fn unfit(what: &str, violations: &[Violation]) -> Reject {
     let (path, first) = violations.first().map_or(("", ""), |first| {
         (first.path.as_str(), first.message.as_str())
     });
-    let text = format!(
-        "`{}` does not fit its schema: data{path} {first}",
-        message.name
-    );
+    let text = format!("{what} does not fit its schema: data{path} {first}");
     let details: Vec<Value> = violations
         .iter()
         .map(|violation| json!({"path": violation.path, "keyword": violation.keyword, "message": violation.message}))
         .collect();
-    Err(Reject::new(RejectCode::Schema, text).details(details.into()))
+    Reject::new(RejectCode::Schema, text).details(details.into())
 }
 
 /// The id of the user that a message goes to.

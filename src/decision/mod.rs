@@ -15,8 +15,8 @@ mod trail;
 pub use account::{Explanation, Step, Verdict};
 pub use inquiry::{Inquiry, Visitor};
 pub use message::{
-    Seat, Taker, fits, is_allowed, no_room, not_joined, other_room, read, recipient, size_fits,
-    taker, taker_of_plain, thinning_key,
+    Seat, Taker, fits, fits_sanitized, is_allowed, no_room, not_joined, other_room, read,
+    recipient, size_fits, taker, taker_of_plain, thinning_key,
 };
 pub use room::{
     Target, automatic, has_place, is_joined_here, may_connect, may_join, room_left, target,

@@ -76,7 +76,7 @@ pub fn room_left<'r>(
     mut rooms: impl ExactSizeIterator<Item = &'r RoomName>,
     name: &str,
 ) -> Result<(), Reject> {
-    let max = endpoint.limits.rooms_per_connection;
+    let max = endpoint.limits.rooms_per_connection.max;
     if rooms.len() < max || rooms.any(|room| room.as_str() == name) {
         return Ok(());
     }
@@ -136,7 +136,7 @@ pub fn may_join(
 /// # Errors
 /// `room_full`.
 pub fn has_place(kind: &RoomKind, name: &RoomName, users_count: usize) -> Result<(), Reject> {
-    if users_count < kind.users_max {
+    if users_count < kind.users.max {
         return Ok(());
     }
     let message = format!("`{name}` has as many users as it may");

@@ -205,6 +205,7 @@ impl Inquiry<'_> {
         let of_type = taken.message.rate_limits.iter().filter(is_new);
         let asker = Asker {
             room: taken.room.map(|room| &room.name),
+            message: Some(&taken.message),
             ..taken.visitor.asker()
         };
         let limits = of_endpoint.iter().chain(of_type);

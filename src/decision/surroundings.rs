@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::plan::{Endpoint, RateLimit};
+use crate::plan::{Endpoint, Message, RateLimit};
 use crate::vocab::{RoomName, User, UserId};
 
 /// What is the case at the moment; none wherever nobody can tell. Asking changes nothing.
@@ -44,6 +44,10 @@ pub struct Asker<'a> {
     pub room: Option<&'a RoomName>,
     /// The endpoint.
     pub endpoint: Option<&'a Endpoint>,
+    /// The message type.
+    pub message: Option<&'a Message>,
+    /// The bytes of the frame.
+    pub bytes: usize,
 }
 
 /// No server runs: there is the file and nothing else.

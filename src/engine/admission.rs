@@ -15,10 +15,11 @@ use crate::engine::link::Link;
 use crate::engine::presence::welcome;
 use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
-use crate::plan::{Endpoint, OnTooMany, RateKey};
+use crate::plan::{CountLimit, Endpoint, OnTooMany, RateKey};
 use crate::protocol::CloseCode;
 use crate::protocol::websocket::Deflation;
 use crate::rule::{ConnectionFacts, Facts};
+use crate::telemetry::CountLimitName;
 use crate::vocab::{Identity, Position, RoomName, UserId};
 
 /// Who wants in, where, with what.
@@ -102,11 +103,22 @@ impl Engine {
         self.limits
             .spend(of_users, subject, None)
             .map_err(too_often)?;
-        let max = (endpoint.limits.on_too_many == OnTooMany::Refuse)
-            .then_some(endpoint.limits.connections_per_user);
+        let of_user = endpoint.limits.connections_per_user;
+        let limit = match endpoint.limits.on_too_many {
+            OnTooMany::Refuse => of_user,
+            // Its place is that of the oldest, which goes when it is settled.
+            OnTooMany::ReplaceOldest => CountLimit {
+                tried: of_user.tried,
+                ..CountLimit::NONE
+            },
+        };
+        let has_room = |others| {
+            let name = CountLimitName::ConnectionsPerUser;
+            self.limits.has_room(name, limit, others)
+        };
         let place = self
             .users
-            .reserve(&user.id, endpoint.index, max)
+            .reserve(&user.id, endpoint.index, has_room)
             .ok_or_else(|| {
                 Refusal::limited(
                     "you have as many connections here as you may",
@@ -199,7 +211,10 @@ impl Engine {
             outlet: self.outlet.clone(),
         }));
         let limits = &connection.endpoint.limits;
-        for older in self.users.settle(&connection, limits.connections_per_user) {
+        for older in self
+            .users
+            .settle(&connection, limits.connections_per_user.max)
+        {
             older.close(CloseCode::Replaced);
         }
         self.metrics.connections[connection.endpoint.index].inc();

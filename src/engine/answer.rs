@@ -29,7 +29,7 @@ impl Engine {
             }
             ClientFrame::Pong => Ok(()),
             ClientFrame::Join(rooms) => {
-                let max = connection.endpoint.limits.rooms_per_connection;
+                let max = connection.endpoint.limits.rooms_per_connection.max;
                 if rooms.len() > max {
                     return Err(Reject::new(
                         RejectCode::TooManyRooms,

@@ -108,7 +108,7 @@ impl Engine {
                     }
                     (Place::Endpoint, Origin::Application(_)) => format!("endpoint\0{key}"),
                 };
-                let body = (decoded.message.name.as_str(), &*decoded.data);
+                let body = (decoded.message.name.as_str(), valid.0.sent());
                 let (owner, now) = (decoded.origin.key_owner(), valid.0.now);
                 let mut keys = self.endpoint_keys.lock();
                 match keys.look(owner, &key, body, now) {
@@ -265,7 +265,7 @@ impl Engine {
     fn outcome(&self, valid: &Valid<'_>, room: &mut Room) -> Result<(Outcome, bool), Refused> {
         let decoded = &valid.0.decoded;
         let message = &decoded.message;
-        let body = (message.name.as_str(), &*decoded.data);
+        let body = (message.name.as_str(), valid.0.sent());
         let seen = decoded.key.as_ref().map_or(Seen::Never, |key| {
             room.keys
                 .look(decoded.origin.key_owner(), key, body, valid.0.now)
@@ -317,7 +317,7 @@ impl Engine {
             room.store(admitted.now, outcome.message_id, message.audience, frame);
         }
         if let Some(key) = &decoded.key {
-            let body = (message.name.as_str(), &*decoded.data);
+            let body = (message.name.as_str(), admitted.sent());
             let owner = decoded.origin.key_owner();
             room.keys.remember(owner, key, body, outcome, admitted.now);
         }

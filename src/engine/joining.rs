@@ -7,10 +7,11 @@ use crate::engine::connection::Connection;
 use crate::engine::limit::Subject;
 use crate::engine::pipeline::Refused;
 use crate::engine::{Engine, Hall};
-use crate::plan::RoomKind;
+use crate::plan::{CountLimit, RateKey};
 use crate::protocol::Reject;
 use crate::room::Room;
 use crate::rule::Facts;
+use crate::telemetry::CountLimitName;
 use crate::vocab::{AudienceSet, Position, RoomName, User};
 
 /// The room that there is.
@@ -58,9 +59,35 @@ impl Engine {
     /// Whether the room has a place for `user`.
     pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
         match self.rooms.find(target.name.as_str()) {
-            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
+            Some(hall) => {
+                // What a dry run would refuse is counted when it joins.
+                let limit = CountLimit {
+                    tried: None,
+                    ..hall.kind.users
+                };
+                self.place_in(limit, &hall, &hall.lock().room, user)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether `room` has a place for `user`; counts what exceeds `limit`, and what would.
+    pub(super) fn place_in(
+        &self,
+        limit: CountLimit,
+        hall: &Hall,
+        room: &Room,
+        user: &User,
+    ) -> Result<(), Reject> {
+        let others = room.members.users_count();
+        if room.has(&user.id)
+            || self
+                .limits
+                .has_room(CountLimitName::RoomUsers, limit, others)
+        {
+            return Ok(());
+        }
+        decision::has_place(&hall.kind, &hall.name, others)
     }
 
     /// A frame asks to join.
@@ -74,16 +101,16 @@ impl Engine {
         let endpoint = &connection.endpoint;
         {
             let mut inner = connection.inner.lock();
-            let subject = Subject {
-                user: Some(&connection.user.id),
-                ip: Some(connection.ip),
-                endpoint: Some(endpoint),
-                room: None,
-            };
+            let subject = Subject::joining(connection);
             self.limits
                 .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
                 .map_err(Refused::TooFast)?;
             let rooms = inner.seats.iter().map(|seat| &seat.hall.name);
+            if !rooms.clone().any(|room| room.as_str() == name) {
+                let limit = endpoint.limits.rooms_per_connection;
+                self.limits
+                    .has_room(CountLimitName::RoomsPerConnection, limit, rooms.len());
+            }
             decision::room_left(endpoint, rooms, name)?;
         }
         let target = self.target(name)?;
@@ -91,19 +118,24 @@ impl Engine {
         let user = connection.identity();
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
         let pass = self.may_join(&target, &facts)?;
+        self.spend_join(connection, &target.name)?;
         self.join(connection, &target, pass, since, Some(id))?;
         Ok(())
     }
-}
 
-pub(super) fn place_in(
-    kind: &RoomKind,
-    name: &RoomName,
-    room: &Room,
-    user: &User,
-) -> Result<(), Reject> {
-    if room.has(&user.id) {
-        return Ok(());
+    /// Takes the tokens of joining a room from its own buckets: of who may join it, so that nobody else can empty them.
+    fn spend_join(&self, connection: &Connection, room: &RoomName) -> Result<(), Refused> {
+        let limits = connection.endpoint.join_limits.iter();
+        let subject = Subject {
+            room: Some(room),
+            ..Subject::joining(connection)
+        };
+        self.limits
+            .spend(
+                limits.filter(|limit| limit.per == RateKey::Room),
+                subject,
+                None,
+            )
+            .map_err(Refused::TooFast)
     }
-    decision::has_place(kind, name, room.members.users_count())
 }

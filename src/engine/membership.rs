@@ -7,17 +7,15 @@ use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
-use crate::engine::joining::{Pass, place_in};
+use crate::engine::joining::Pass;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
 use crate::engine::reader::Reading;
-use crate::engine::refresh::Changeover;
 use crate::engine::seat::Seat;
-use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Departure, Grace, Member, Members, Replay, Room};
-use crate::vocab::{AudienceSet, MessageName, Position, User, UserId};
+use crate::room::{Arrival, Replay, Room};
+use crate::vocab::{MessageName, Position, User};
 
 impl Engine {
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
@@ -41,7 +39,7 @@ impl Engine {
             &target.kind,
             &target.parameters,
             |hall, state| {
-                place_in(&hall.kind, &hall.name, &state.room, &connection.user)?;
+                self.place_in(hall.kind.users, hall, &state.room, &connection.user)?;
                 if state.queue.is_full() {
                     let message =
                         format!("`{}` has more to deliver than it can: try again", hall.name);
@@ -127,141 +125,19 @@ impl Engine {
         );
     }
 
-    fn announcement(&self, name: &MessageName, hall: &Hall, room: &Room, user: &User) -> Frame {
+    pub(super) fn announcement(
+        &self,
+        name: &MessageName,
+        hall: &Hall,
+        room: &Room,
+        user: &User,
+    ) -> Frame {
         Object::new(name.as_str(), 256)
             .field("room", hall.name.as_str())
             .user("user", user)
             .field("users_count", &room.members.users_count())
             .plain("timestamp", self.clock.now())
             .finish()
-    }
-
-    /// A frame asks to leave.
-    pub(super) fn leave_by_frame(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        name: &str,
-        id: Option<&str>,
-    ) -> Result<(), Reject> {
-        let seat = seat(connection, name)?;
-        let answer = Object::new("left", 64)
-            .optional("id", id)
-            .field("room", seat.name.as_str())
-            .finish();
-        let farewell = |feed: &mut Feed| feed.answer(connection.serial, answer);
-        if self.depart(connection, &seat, Grace::None, farewell) {
-            return Ok(());
-        }
-        // The application has just taken it out.
-        Err(decision::not_joined(name))
-    }
-
-    /// A connection may not stay in a room any more. `over` is told when everything before is written.
-    pub(super) fn put_out(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        seat: &Seat,
-        reason: &str,
-        over: Option<&Arc<Changeover>>,
-    ) {
-        let left = Object::new("left", 64)
-            .field("room", seat.name.as_str())
-            .field("reason", reason)
-            .finish();
-        self.depart(connection, seat, Grace::None, |feed| {
-            if let Some(over) = over {
-                feed.change(connection.serial, AudienceSet::NONE, over.one_more());
-            }
-            feed.answer(connection.serial, left);
-        });
-    }
-
-    /// The connection broke, or was closed.
-    pub(super) fn vacate(self: &Arc<Self>, connection: &Arc<Connection>, seat: &Seat) {
-        let grace = if seat.kind.presence.grace.is_zero() {
-            Grace::None
-        } else {
-            Grace::Wait
-        };
-        self.depart(connection, seat, grace, |_| {});
-    }
-
-    /// Gives up a seat; says whether it was still taken. `farewell` tells what the connection hears last of the room.
-    pub(super) fn depart(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        seat: &Seat,
-        grace: Grace,
-        farewell: impl FnOnce(&mut Feed),
-    ) -> bool {
-        let hall = &seat.hall;
-        let flush = {
-            let mut state = hall.lock();
-            // Under the room's lock, so that nobody sits down in it meanwhile.
-            if !connection.inner.lock().stand_up(seat) {
-                return false;
-            }
-            farewell(&mut state.queue);
-            state.queue.leave(connection.serial);
-            match state.room.members.exit(&connection.user.id, grace) {
-                Departure::Still => {}
-                Departure::Gone => self.announce_departure(hall, &mut state, &connection.user),
-                Departure::Absent(absence) => {
-                    let at = self.clock.monotonic().after(hall.kind.presence.grace);
-                    self.timers.at(
-                        at,
-                        Timer::Grace(Box::new(GraceTimer {
-                            hall: hall.clone(),
-                            user: connection.user.id.clone(),
-                            absence,
-                        })),
-                    );
-                }
-            }
-            flush_if_needed(hall, &mut state.queue)
-        };
-        if let Some(hall) = flush {
-            flush::spawn_flush(self, &hall);
-        }
-        true
-    }
-
-    fn announce_departure(&self, hall: &Arc<Hall>, state: &mut HallState<Feed>, user: &User) {
-        if let Some(name) = &hall.kind.presence.left {
-            let frame = self.announcement(name, hall, &state.room, user);
-            state.queue.say(Audience::Everyone, frame);
-        }
-    }
-
-    /// The grace of an absence is over.
-    pub(super) fn expire_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId, absence: u32) {
-        self.end_absence_if(hall, |members| members.expire(user, absence));
-    }
-
-    /// Nobody waits for an absent user any longer.
-    pub(super) fn end_absence(self: &Arc<Self>, hall: &Arc<Hall>, user: &UserId) {
-        self.end_absence_if(hall, |members| members.remove_absent(user));
-    }
-
-    fn end_absence_if(
-        self: &Arc<Self>,
-        hall: &Arc<Hall>,
-        end: impl FnOnce(&mut Members) -> Option<Member>,
-    ) {
-        let flush = {
-            let mut state = hall.lock();
-            let Some(member) = end(&mut state.room.members) else {
-                return;
-            };
-            self.announce_departure(hall, &mut state, &member.user);
-            flush_if_needed(hall, &mut state.queue)
-        };
-        match flush {
-            Some(hall) => flush::spawn_flush(self, &hall),
-            None => {
-                self.rooms.retire(hall);
-            }
-        }
     }
 }
 

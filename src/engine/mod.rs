@@ -16,6 +16,7 @@ mod control;
 mod data;
 mod deflate;
 mod denial;
+mod departure;
 mod dispatch;
 mod feed;
 mod flush;
@@ -35,7 +36,9 @@ mod receive;
 mod refresh;
 mod render;
 mod reply;
+mod sanitize;
 mod seat;
+mod seldom;
 mod sending;
 mod standing;
 mod tally;
@@ -87,6 +90,8 @@ pub struct Engine {
     users: users::Users,
     addresses: users::Addresses,
     connections: AtomicUsize,
+    /// Those that are counted, by the endpoint's index.
+    endpoint_connections: Box<[AtomicUsize]>,
     connection_ids: ticket::ConnectionIds,
     authenticator: OnceLock<Arc<Authenticator>>,
     limits: limit::Limits,
@@ -119,7 +124,12 @@ impl Engine {
         let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
         Arc::new(Self {
             ceiling: memory::Ceiling::new(&plan, memory),
-            limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
+            limits: limit::Limits::new(
+                &plan.rate_limits,
+                plan.server.tracked_keys_max,
+                clock.clone(),
+                metrics.clone(),
+            ),
             blocks: block::Blocks::new(plan.server.blocks_max),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
@@ -131,6 +141,7 @@ impl Engine {
             alarms: timer::Alarms::default(),
             outlet: Arc::new(outlet::Outlet::new(&plan, metrics.clone())),
             subjects: std::hash::RandomState::new(),
+            endpoint_connections: plan.endpoints.iter().map(|_| AtomicUsize::new(0)).collect(),
             endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
             node: random_u32(),
             message_count: AtomicU64::new(0),

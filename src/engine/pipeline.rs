@@ -1,7 +1,7 @@
-//! A message's way: decoded → rate limits → `allow` → schema → stored and numbered → delivered → answered.
+//! A message's way: decoded → rate limits → `allow` → schema → `sanitize` → stored and numbered → delivered → answered.
 //!
 //! Each step takes only what the one before it hands out, so that none can be left out: [`Decoded`] → [`Admitted`] →
-//! [`Permitted`] → [`Valid`]. What the application publishes over HTTP goes the same way with another [`Origin`].
+//! [`Permitted`] → [`Fit`] → [`Valid`]. What the application publishes over HTTP goes the same way with another [`Origin`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
 use crate::engine::data::{Data, reads};
 use crate::engine::limit::{Exceeded, Subject};
+use crate::engine::sanitize::sanitized;
 use crate::engine::{Engine, Hall};
 use crate::plan::{Message, RateKey, RateLimit};
 use crate::protocol::{Reject, RejectCode};
@@ -66,10 +67,12 @@ pub(super) struct Decoded<'a> {
     pub(super) key: Option<Cow<'a, str>>,
     pub(super) message: Arc<Message>,
     pub(super) place: Place,
-    /// The data as it came; JSON only once it is [`Admitted`]'s turn to say so.
+    /// The data as it came, or as `sanitize` left it; JSON only once it is [`Admitted`]'s turn to say so.
     pub(super) data: Cow<'a, str>,
     /// The data, where it has been read already.
     pub(super) read: Option<Data>,
+    /// Bytes of the frame that brought it, or of the data where none did.
+    pub(super) bytes: usize,
 }
 
 /// A message for which there was a token in every bucket, with its data read.
@@ -78,6 +81,8 @@ pub(super) struct Admitted<'a> {
     data: Data,
     /// Its sender, where that is a client.
     pub(super) user: Option<Arc<User>>,
+    /// The data as it came, where `sanitize` changed it.
+    sent: Option<Cow<'a, str>>,
     /// How many users the room had, where a rule or an expression may ask.
     users_count: usize,
     /// When it came: rules, the store and the frame say the same.
@@ -88,8 +93,18 @@ pub(super) struct Admitted<'a> {
 /// A message that its sender may send.
 pub(super) struct Permitted<'a>(Admitted<'a>);
 
-/// A message that may be delivered.
+/// A message whose data fits its schema as it came.
+pub(super) struct Fit<'a>(Admitted<'a>);
+
+/// A message that may be delivered: its data is clean, and fits its schema as it is now.
 pub(super) struct Valid<'a>(pub(super) Admitted<'a>);
+
+impl Admitted<'_> {
+    /// The data as it came: what tells whether the same was sent again.
+    pub(super) fn sent(&self) -> &str {
+        self.sent.as_ref().unwrap_or(&self.decoded.data)
+    }
+}
 
 impl Engine {
     /// The whole way.
@@ -97,7 +112,7 @@ impl Engine {
         self.metrics.messages_received[decoded.message.index].inc();
         let admitted = self.admit_message(decoded)?;
         let permitted = self.permit(admitted)?;
-        let valid = validate(permitted)?;
+        let valid = sanitize(validate(permitted)?)?;
         self.dispatch(&valid)
     }
 
@@ -123,6 +138,7 @@ impl Engine {
             user,
             decoded,
             data,
+            sent: None,
             users_count,
             now: self.clock.now(),
             monotonic,
@@ -134,22 +150,24 @@ impl Engine {
         let message = &decoded.message;
         let room = decoded.place.room().map(|(name, _)| name);
         let Origin::Client(connection) = decoded.origin else {
-            // The key's scopes stand in for the limits of users and connections, not for those of rooms and the server.
-            let applies =
-                |limit: &&Arc<RateLimit>| matches!(limit.per, RateKey::Room | RateKey::Server);
+            // The key's scopes stand in for the limits of users and connections, not for those of rooms, types and the server.
+            let applies = |limit: &&Arc<RateLimit>| {
+                matches!(limit.per, RateKey::Room | RateKey::Type | RateKey::Server)
+            };
             let limits = message.rate_limits.iter().filter(applies);
             let subject = Subject {
                 room,
+                message: Some(message.index),
+                bytes: decoded.bytes,
                 ..Subject::default()
             };
             return self.limits.spend_at(now, limits, subject, None);
         };
         let endpoint = &connection.endpoint;
         let subject = Subject {
-            user: Some(&connection.user.id),
-            ip: Some(connection.ip),
             room,
-            endpoint: Some(endpoint),
+            message: Some(message.index),
+            ..Subject::asking(connection, decoded.bytes)
         };
         if endpoint.message_limits.is_empty() && message.rate_limits.is_empty() {
             return Ok(());
@@ -249,8 +267,48 @@ fn read_data(decoded: &mut Decoded<'_>) -> Result<Data, Refused> {
     Ok(read)
 }
 
-fn validate(permitted: Permitted<'_>) -> Result<Valid<'_>, Refused> {
+fn validate(permitted: Permitted<'_>) -> Result<Fit<'_>, Refused> {
     let admitted = permitted.0;
     decision::fits(&admitted.decoded.message, admitted.data.tape())?;
+    Ok(Fit(admitted))
+}
+
+fn sanitize(fit: Fit<'_>) -> Result<Valid<'_>, Refused> {
+    let mut admitted = fit.0;
+    if admitted.decoded.message.sanitize.is_empty() {
+        return Ok(Valid(admitted));
+    }
+    let decoded = &mut admitted.decoded;
+    let message = decoded.message.clone();
+    let clean = sanitized(&decoded.data, &message.sanitize).map_err(|error| {
+        Reject::new(
+            RejectCode::TooLarge,
+            format!("`{}` has {error}", message.name),
+        )
+    })?;
+    let Some(clean) = clean else {
+        return Ok(Valid(admitted));
+    };
+    // Escaping makes texts longer, and a frame has to fit into a queue as before.
+    let endpoint_max = match decoded.origin {
+        Origin::Client(connection) => Some(connection.endpoint.limits.message_size),
+        Origin::Application(_) => None,
+    };
+    let max = message.bytes_max.or(endpoint_max);
+    if let Some(max) = max.filter(|max| clean.len() > max.len()) {
+        let (name, len, max) = (&message.name, clean.len(), max.bytes());
+        let text = format!("the sanitized data has {len} bytes, `{name}` takes at most {max}");
+        return Err(Reject::new(RejectCode::TooLarge, text).into());
+    }
+    // The data as it came keeps the thread's tape.
+    let mut read = Data::blank();
+    read.tape_mut().read(&clean, DEPTH_MAX).map_err(|error| {
+        Reject::new(RejectCode::Internal, "internal error")
+            .cause(format!("sanitized data of `{}`: {error}", message.name))
+    })?;
+    admitted.data = read;
+    admitted.data.prepare(reads(&message));
+    admitted.sent = Some(std::mem::replace(&mut decoded.data, Cow::Owned(clean)));
+    decision::fits_sanitized(&message, admitted.data.tape())?;
     Ok(Valid(admitted))
 }

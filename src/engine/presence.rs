@@ -101,8 +101,7 @@ pub(super) fn welcome(
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let heartbeat =
         json!({"idle_ms": millis(heartbeat.idle), "timeout_ms": millis(heartbeat.timeout)});
-    let limits =
-        json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection});
+    let limits = json!({"message_size": limits.message_size.bytes(), "rooms": limits.rooms_per_connection.max});
     Some(
         Object::new("welcome", 512)
             .field("protocol", &1)

@@ -91,6 +91,7 @@ impl Engine {
             place,
             data: Cow::Borrowed(publication.data),
             read: None,
+            bytes: publication.data.len(),
         };
         let result = self.run(decoded).map_err(|refused| match refused {
             Refused::Reject(reject) => reject,

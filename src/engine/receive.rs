@@ -15,10 +15,11 @@ use crate::engine::limit::Subject;
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
 use crate::engine::seat::Seat;
-use crate::plan::{Message, OnExceed, Protocol, RawRoute};
+use crate::plan::{CountLimit, Message, OnExceed, Protocol, RawRoute};
 use crate::protocol::{
     ClientFrame, CloseCode, Frame, MessageFrame, Reject, RejectCode, decode_onto,
 };
+use crate::telemetry::CountLimitName;
 
 impl Engine {
     /// A text message of a client.
@@ -27,16 +28,19 @@ impl Engine {
             Protocol::Json => self.receive_json(connection, text),
             Protocol::EveryFrame(message) => (
                 None,
-                self.receive_plain(connection, message, Cow::Borrowed(text)),
+                self.receive_plain(connection, message, Cow::Borrowed(text), text.len()),
             ),
             Protocol::Text(protocol) => {
                 let data = Value::from(text).to_string();
                 (
                     None,
-                    self.receive_plain(connection, &protocol.message, Cow::Owned(data)),
+                    self.receive_plain(connection, &protocol.message, Cow::Owned(data), text.len()),
                 )
             }
-            Protocol::Raw(route) => (None, self.relay(connection, *route, Frame::raw_text(text))),
+            Protocol::Raw(route) => {
+                let frame = Frame::raw_text(text);
+                (None, self.relay(connection, *route, frame, text.len()))
+            }
         };
         if let Err(reject) = result {
             self.refuse(connection, id.as_deref(), &reject);
@@ -49,7 +53,8 @@ impl Engine {
             connection.close(CloseCode::Unsupported);
             return;
         };
-        if let Err(reject) = self.relay(connection, *route, Frame::raw_binary(payload)) {
+        let frame = Frame::raw_binary(payload);
+        if let Err(reject) = self.relay(connection, *route, frame, payload.len()) {
             self.refuse(connection, None, &reject);
         }
     }
@@ -70,9 +75,10 @@ impl Engine {
     }
 
     fn strike(&self, connection: &Connection, code: RejectCode) {
-        let Some(max) = connection.endpoint.limits.strikes else {
+        let limit = connection.endpoint.limits.strikes;
+        if limit == CountLimit::NONE {
             return;
-        };
+        }
         let bad = [
             RejectCode::BadJson,
             RejectCode::BadFrame,
@@ -88,7 +94,8 @@ impl Engine {
             inner.strikes += 1;
             inner.strikes
         };
-        if strikes >= max {
+        let (name, count) = (CountLimitName::Strikes, strikes as usize);
+        if !self.limits.has_room(name, limit, count) {
             tracing::debug!(connection = ?connection.id, user = %connection.user.id, strikes, "too many bad frames");
             connection.close(CloseCode::NotAllowed);
         }
@@ -104,7 +111,7 @@ impl Engine {
         let decoded = match decode_onto(text, data.tape_mut(), depth) {
             Ok(decoded) => decoded,
             Err(undecodable) => {
-                let spent = self.spend_endpoint(connection);
+                let spent = self.spend_endpoint(connection, text.len());
                 return (
                     undecodable.id.map(Cow::Owned),
                     spent.and(Err(undecodable.reject.into())),
@@ -115,9 +122,9 @@ impl Engine {
         let result = match decoded.frame {
             ClientFrame::Message(frame) => {
                 let read = frame.is_read.then_some(data);
-                self.receive_message(connection, decoded.id, frame, read)
+                self.receive_message(connection, decoded.id, frame, read, text.len())
             }
-            frame => self.receive_question(connection, id.as_deref(), frame),
+            frame => self.receive_question(connection, id.as_deref(), frame, text.len()),
         };
         (id, result)
     }
@@ -127,13 +134,14 @@ impl Engine {
         connection: &Arc<Connection>,
         id: Option<&str>,
         frame: ClientFrame<'_>,
+        bytes: usize,
     ) -> Result<(), Refused> {
         // Joins have limits of their own, and signs of life have to pass.
         if !matches!(
             frame,
             ClientFrame::Join(_) | ClientFrame::Ping | ClientFrame::Pong
         ) {
-            self.spend_endpoint(connection)?;
+            self.spend_endpoint(connection, bytes)?;
         }
         self.answer(connection, id, frame)
     }
@@ -144,11 +152,12 @@ impl Engine {
         id: Option<Cow<'a, str>>,
         frame: MessageFrame<'a>,
         read: Option<Data>,
+        bytes: usize,
     ) -> Result<(), Refused> {
         let (message, place) = match find(connection, &frame) {
             Ok(found) => found,
             Err(reject) => {
-                self.spend_endpoint(connection)?;
+                self.spend_endpoint(connection, bytes)?;
                 return Err(reject.into());
             }
         };
@@ -160,6 +169,7 @@ impl Engine {
             place,
             data: Cow::Borrowed(frame.data),
             read,
+            bytes,
         };
         self.run(decoded).map(|_| ())
     }
@@ -169,6 +179,7 @@ impl Engine {
         connection: &'a Arc<Connection>,
         message: &Arc<Message>,
         data: Cow<'a, str>,
+        bytes: usize,
     ) -> Result<(), Refused> {
         let (message, place) = {
             let seats = &connection.inner.lock().seats;
@@ -185,6 +196,7 @@ impl Engine {
             place,
             data,
             read: None,
+            bytes,
         };
         self.run(decoded).map(|_| ())
     }
@@ -195,8 +207,9 @@ impl Engine {
         connection: &Arc<Connection>,
         route: RawRoute,
         frame: Frame,
+        bytes: usize,
     ) -> Result<(), Refused> {
-        self.spend_endpoint(connection)?;
+        self.spend_endpoint(connection, bytes)?;
         let audience = match route {
             RawRoute::Sender => {
                 connection.send(&frame);
@@ -227,14 +240,10 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn spend_endpoint(&self, connection: &Connection) -> Result<(), Refused> {
+    /// Takes the tokens of a frame of so many bytes that is no message, or none that is known.
+    fn spend_endpoint(&self, connection: &Connection, bytes: usize) -> Result<(), Refused> {
         let endpoint = &connection.endpoint;
-        let subject = Subject {
-            user: Some(&connection.user.id),
-            ip: Some(connection.ip),
-            room: None,
-            endpoint: Some(endpoint),
-        };
+        let subject = Subject::asking(connection, bytes);
         let mut inner = connection.inner.lock();
         self.limits
             .spend(&endpoint.message_limits, subject, Some(&mut inner.buckets))

@@ -32,7 +32,9 @@ impl Surroundings for Engine {
             user: asker.user,
             ip: asker.ip,
             room: asker.room,
-            endpoint: asker.endpoint,
+            endpoint: asker.endpoint.map(|endpoint| endpoint.index),
+            message: asker.message.map(|message| message.index),
+            bytes: asker.bytes,
         };
         Some(self.limits.wait(limit, subject))
     }

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use crate::engine::limit::{AddressKey, Exceeded, Subject};
 use crate::engine::{Engine, random_bytes};
-use crate::plan::{Endpoint, RateKey, UNIX_PEER};
+use crate::plan::{CountLimit, Endpoint, RateKey, UNIX_PEER};
 use crate::protocol::CloseCode;
-use crate::telemetry::HandshakeOutcome;
+use crate::telemetry::{CountLimitName as Name, HandshakeOutcome};
 use crate::vocab::ConnectionId;
 
 /// Why a connection is refused, for a person and for a program.
@@ -129,11 +129,14 @@ struct Counted {
     id: ConnectionId,
     connections: Count,
     address: AddressKey,
+    endpoint: u32,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.connections.engine.addresses.give_back(self.address);
+        let engine = &self.connections.engine;
+        engine.addresses.give_back(self.address);
+        engine.endpoint_connections[self.endpoint as usize].fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -149,11 +152,11 @@ impl Ticket {
 }
 
 impl Engine {
-    /// A connection wants to begin: counts it, if its address and the server have room.
+    /// A connection wants to begin at `endpoint`: counts it, if its address, the endpoint and the server have room.
     ///
     /// # Errors
     /// They have not, or the server is shutting down. Whoever is refused here is counted nowhere, and has to be gone at once.
-    pub fn knock(self: &Arc<Self>, ip: IpAddr) -> Result<Ticket, Refusal> {
+    pub fn knock(self: &Arc<Self>, endpoint: &Endpoint, ip: IpAddr) -> Result<Ticket, Refusal> {
         if self.is_draining() {
             return Err(Refusal::unavailable(
                 "the server is shutting down",
@@ -165,7 +168,8 @@ impl Engine {
             Refusal::limited(message, CloseCode::Overloaded, Duration::from_secs(5))
         };
         let (connections, others) = Count::one_more(self.clone());
-        if others >= server.connections_max {
+        let limits = &self.limits;
+        if !limits.has_room(Name::Connections, server.connections, others) {
             return Err(full("the server has as many connections as it may"));
         }
         if self.ceiling.refuses_newcomers(others) {
@@ -173,18 +177,26 @@ impl Engine {
             return Err(Refusal::unavailable(message, CloseCode::Overloaded));
         }
         let address = AddressKey::from(ip);
-        let max = match ip {
-            UNIX_PEER => usize::MAX,
-            _ => server.connections_per_ip_max,
-        };
-        if !self.addresses.take(address, max) {
-            return Err(full("your address has as many connections as it may"));
-        }
-        Ok(Ticket(Arc::new(Counted {
+        let from_there = self.addresses.take(address);
+        let here = self.endpoint_connections[endpoint.index].fetch_add(1, Ordering::AcqRel);
+        // From here on it is counted, and no longer when this goes.
+        let counted = Counted {
             id: self.connection_ids.next(),
             connections,
             address,
-        })))
+            endpoint: endpoint.index as u32,
+        };
+        let per_ip = match ip {
+            UNIX_PEER => CountLimit::NONE,
+            _ => server.connections_per_ip,
+        };
+        if !limits.has_room(Name::ConnectionsPerIp, per_ip, from_there) {
+            return Err(full("your address has as many connections as it may"));
+        }
+        if !limits.has_room(Name::EndpointConnections, endpoint.limits.connections, here) {
+            return Err(full("the endpoint has as many connections as it may"));
+        }
+        Ok(Ticket(Arc::new(counted)))
     }
 
     /// Spends the tokens of connecting that need no user.
@@ -195,7 +207,7 @@ impl Engine {
         self.check_address(ip)?;
         let subject = Subject {
             ip: Some(ip),
-            endpoint: Some(endpoint),
+            endpoint: Some(endpoint.index),
             ..Subject::default()
         };
         let limits = endpoint

@@ -129,12 +129,12 @@ impl Users {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a connection of `user` at `endpoint`, unless that has `max` of them.
+    /// Takes a place for a connection of `user` at `endpoint`, if `has_room` beside so many others there.
     pub(super) fn reserve(
         &self,
         user: &UserId,
         endpoint: usize,
-        max: Option<usize>,
+        has_room: impl FnOnce(usize) -> bool,
     ) -> Option<Place> {
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let slot = Slot {
@@ -154,7 +154,7 @@ impl Users {
                 let known = known.get_mut();
                 let here = |slot: &&Slot| slot.endpoint == endpoint as u32;
                 let taken = known.slots.as_slice().iter().filter(here).count();
-                if max.is_some_and(|max| taken >= max) {
+                if !has_room(taken) {
                     return None;
                 }
                 known.slots.push(slot);
@@ -163,8 +163,10 @@ impl Users {
                     user_serial: known.serial,
                 })
             }
-            Entry::Vacant(_) if max == Some(0) => None,
             Entry::Vacant(vacant) => {
+                if !has_room(0) {
+                    return None;
+                }
                 self.count.fetch_add(1, Ordering::Relaxed);
                 vacant.insert(Box::new(UserSlots {
                     id: user.clone(),
@@ -277,15 +279,12 @@ impl Addresses {
         Self(Sharded::new())
     }
 
-    /// Counts one more, unless there are `max`.
-    pub(super) fn take(&self, address: AddressKey, max: usize) -> bool {
+    /// Counts one more; returns how many others there are.
+    pub(super) fn take(&self, address: AddressKey) -> usize {
         let mut shard = self.0.of(&address).lock();
         let count = shard.entry(address).or_insert(0);
-        if *count >= max {
-            return false;
-        }
         *count += 1;
-        true
+        *count - 1
     }
 
     /// Counts one less.

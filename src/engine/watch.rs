@@ -20,8 +20,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Shards of rooms that each tick walks over.
 const SHARDS_PER_TICK: usize = 2;
-/// Full token buckets are forgotten this often.
-const FORGET_BUCKETS_TICKS: u64 = 600;
+/// Idempotency keys of endpoints whose window is over are forgotten this often.
+const FORGET_KEYS_TICKS: u64 = 600;
 
 impl Engine {
     /// Looks after what is due. The server calls it every [`TICK`]; tests call it after moving their clock.
@@ -34,10 +34,10 @@ impl Engine {
         }
         self.ring_alarms();
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
-        if ticks % FORGET_BUCKETS_TICKS == FORGET_BUCKETS_TICKS - 1 {
-            self.limits.forget_full();
+        if ticks % FORGET_KEYS_TICKS == FORGET_KEYS_TICKS - 1 {
             self.endpoint_keys.lock().trim(self.clock.now());
         }
+        self.limits.forget_full(ticks as usize);
         self.blocks.trim(self.clock.now());
         self.forget_some(ticks);
         if self.store.is_full() {

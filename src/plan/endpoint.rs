@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{AuthMode, Message, Origins, RateLimit, RoomKind};
+use crate::plan::{AuthMode, CountLimit, Message, Origins, RateLimit, RoomKind};
 use crate::rule::{Rule, Template};
 use crate::vocab::{ByteSize, MessageName, Pattern};
 
@@ -116,12 +116,14 @@ pub enum HeartbeatKind {
 /// Bounds of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
+    /// Connections on this endpoint at a time, those in their handshake included.
+    pub connections: CountLimit,
     /// Connections of one user on this endpoint at a time.
-    pub connections_per_user: usize,
+    pub connections_per_user: CountLimit,
     /// What the connection too many does.
     pub on_too_many: OnTooMany,
     /// Rooms at a time.
-    pub rooms_per_connection: usize,
+    pub rooms_per_connection: CountLimit,
     /// Bytes of a message that comes in.
     pub message_size: ByteSize,
     /// Nesting of JSON that comes in.
@@ -132,8 +134,8 @@ pub struct ConnectionLimits {
     pub queue_bytes: ByteSize,
     /// Frames that wait to be written.
     pub queue_frames: usize,
-    /// Bad frames after which the connection ends with 1008; none: never.
-    pub strikes: Option<u32>,
+    /// Bad frames of which the last ends the connection with 1008.
+    pub strikes: CountLimit,
 }
 
 /// Messages leave and come compressed (permessage-deflate, RFC 7692).

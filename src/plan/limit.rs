@@ -1,4 +1,4 @@
-//! `rate_limits`: token buckets.
+//! `rate_limits`: token buckets; and limits of how many there may be at a time.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ pub struct RateLimit {
     pub name: Arc<str>,
     /// How fast it fills.
     pub rate: Rate,
-    /// How much it holds.
-    pub burst: std::num::NonZeroU32,
+    /// How much it holds, in what the rate counts.
+    pub burst: std::num::NonZeroU64,
     /// What has a bucket of its own.
     pub per: RateKey,
     /// What happens to who exceeds it.
@@ -38,6 +38,8 @@ pub enum RateKey {
     Endpoint,
     /// The server.
     Server,
+    /// Each message type.
+    Type,
 }
 
 /// What happens to who exceeds a limit.
@@ -49,4 +51,21 @@ pub enum OnExceed {
     Drop,
     /// The connection ends with 4029.
     Close,
+}
+
+/// How many there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountLimit {
+    /// So many, and no more.
+    pub max: usize,
+    /// A dry run: what goes beyond so many is only counted and logged.
+    pub tried: Option<usize>,
+}
+
+impl CountLimit {
+    /// As many as there are.
+    pub const NONE: Self = Self {
+        max: usize::MAX,
+        tried: None,
+    };
 }

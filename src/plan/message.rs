@@ -29,6 +29,8 @@ pub struct Message {
     pub rate_limits: Vec<Arc<RateLimit>>,
     /// Who may send what; none: whoever is in the room.
     pub allow: Option<Arc<Rule>>,
+    /// What is done to texts of the data, behind the schema and before anything else sees them.
+    pub sanitize: Vec<Sanitized>,
     /// What the sender gets back instead of an `ack`; where `to` is the sender and this is absent, the data.
     pub reply: Option<Arc<Expression>>,
     /// The size of its data at most; none: the endpoint's `message_size` is bound enough.
@@ -39,6 +41,37 @@ pub struct Message {
     pub conflate: Option<Conflate>,
     /// What happens when a reader's queue is full.
     pub overflow: Overflow,
+}
+
+/// `sanitize`: a place in the data, and what is done to the text there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sanitized {
+    /// The way there.
+    pub path: Box<[PathStep]>,
+    /// What is done, in this order.
+    pub acts: Box<[Sanitizer]>,
+}
+
+/// A segment of a JSON Pointer (RFC 6901), or all of a list or map, which that has no sign for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathStep {
+    /// `*`.
+    Every,
+    /// A key, or the number of an element.
+    Named(Box<str>),
+}
+
+/// What is done to a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sanitizer {
+    /// What has a meaning in HTML is written as entities.
+    EscapeHtml,
+    /// Tags go, with what stands in `script` and `style`; the rest is written as HTML.
+    StripHtml,
+    /// White space at both ends goes.
+    Trim,
+    /// Unicode's normal form C.
+    NormalizeUnicode,
 }
 
 /// `conflate`: each reader gets at most one message of a key in an interval, the newest.

@@ -27,10 +27,10 @@ pub use endpoint::{
     Protocol, RawRoute, RejectStyle, TextProtocol,
 };
 pub use key::JwtAlgorithm;
-pub use limit::{OnExceed, RateKey, RateLimit};
+pub use limit::{CountLimit, OnExceed, RateKey, RateLimit};
 pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build, build_at};
-pub use message::{Conflate, Message, Overflow, Route, SentBy};
+pub use message::{Conflate, Message, Overflow, PathStep, Route, Sanitized, Sanitizer, SentBy};
 pub use origin::{HostName, Origin, Origins, Subdomains, split_authority};
 pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{

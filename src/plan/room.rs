@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::Message;
+use crate::plan::{CountLimit, Message};
 use crate::rule::{Expression, Rule};
 use crate::schema::Schema;
 use crate::vocab::{MessageName, Pattern};
@@ -31,7 +31,7 @@ pub struct RoomKind {
     /// What is kept for an absent owner.
     pub inbox: Option<Inbox>,
     /// Users at a time.
-    pub users_max: usize,
+    pub users: CountLimit,
     /// For how long idempotency keys are remembered.
     pub idempotency_window: Duration,
     /// How many idempotency keys one room remembers; the oldest goes first.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{HostName, Origins};
+use crate::plan::{CountLimit, HostName, Origins};
 use crate::vocab::{ByteSize, Secret};
 
 /// `server`.
@@ -19,13 +19,15 @@ pub struct Server {
     /// The names under which it is reached; empty: any. Addresses and `localhost` always are.
     pub hosts: Vec<HostName>,
     /// Connections at a time.
-    pub connections_max: usize,
+    pub connections: CountLimit,
     /// Connections of one address at a time; IPv6 counts by /64.
-    pub connections_per_ip_max: usize,
+    pub connections_per_ip: CountLimit,
     /// Connections that speak HTTP at a time: handshakes under way, calls of the API, those kept alive.
     pub http_connections_max: usize,
     /// Users, tokens and addresses that the application keeps out at a time.
     pub blocks_max: usize,
+    /// Users, addresses and rooms that rate limits keep buckets for, all limits together.
+    pub tracked_keys_max: usize,
     /// The ceiling of the process's memory; none for a share of the machine's.
     pub memory_max: Option<ByteSize>,
     /// How long a handshake may take, credential included.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::config::{Environment, MemoryFiles, read};
 use crate::diag::Severity;
-use crate::plan::{Outcome, build};
+use crate::plan::{CountLimit, Outcome, build};
 
 struct Variables;
 
@@ -313,6 +313,39 @@ fn contradictions_are_found() {
         (
             vec![
                 (
+                    "rate_limits",
+                    "{a: {rate: 1/s, per: type}, b: {rate: 1KiB/s, per: ip}}",
+                ),
+                (
+                    "endpoints",
+                    "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {connect: [a], join: [a, b]}}}",
+                ),
+            ],
+            vec![
+                "plan/contradiction: `a` cannot limit connecting: who connects sends no message",
+                "plan/contradiction: `a` cannot limit joining: who joins sends no message",
+                "plan/contradiction: `b` cannot limit joining: it counts bytes of messages",
+            ],
+        ),
+        (
+            vec![
+                (
+                    "rate_limits",
+                    "{chatty: {rate: 1KiB/s, burst: 5, per: user}, b: {rate: 5/s, burst: 1KiB, per: user}}",
+                ),
+                (
+                    "endpoints",
+                    "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {messages: [chatty, b]}}}",
+                ),
+            ],
+            vec![
+                "plan/contradiction: `burst` counts one by one, and `rate` counts bytes",
+                "plan/contradiction: `burst` counts bytes, and `rate` does not",
+            ],
+        ),
+        (
+            vec![
+                (
                     "auth",
                     "{guest: {anonymous: {}}, late: {jwt: {algorithms: [HS256], secret: '${JWT_SECRET}', credential: {first_message: 5s}}}}",
                 ),
@@ -468,10 +501,13 @@ fn what_runs_is_taken() {
         )],
         vec![("pages", "{/: ./public}")],
         vec![
-            ("rate_limits", "{a: {rate: 1/s, per: ip, dry_run: true}}"),
+            (
+                "rate_limits",
+                "{a: {rate: 1/s, per: ip, dry_run: true}, chatty: {rate: 64KiB/s, burst: 256KiB, per: type}}",
+            ),
             (
                 "endpoints",
-                "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {connect: [a]}, limits: {strikes: 3}}}",
+                "{/ws: {auth: guest, rooms: ['room:{room_id}'], rate_limit: {connect: [a], messages: [chatty]}, limits: {strikes: 3}}}",
             ),
         ],
         vec![(
@@ -484,6 +520,77 @@ fn what_runs_is_taken() {
 }
 
 #[test]
+fn what_is_sanitized_is_a_text() {
+    let check_sanitize = |sanitize: &str, expected: &[&str]| {
+        let message = format!(
+            "{{message: {{schema: {{type: object, properties: {{text: {{type: string}}, n: {{type: integer}}}}, additionalProperties: false}}, to: room, sanitize: {sanitize}}}}}"
+        );
+        check(&[("messages", &message)], expected);
+    };
+    check_sanitize("{/text: escape_html}", &[]);
+    check_sanitize("{/text: [trim, normalize_unicode, strip_html]}", &[]);
+    for (pointer, expected) in [
+        (
+            "/n",
+            "plan/no-text-there: `/n` of `message` is never a text: its type is `integer`",
+        ),
+        (
+            "/other",
+            "plan/no-text-there: `/other` cannot be in the data of `message`",
+        ),
+        (
+            "''",
+            "plan/no-text-there: the data of `message` is never a text: its type is `object`",
+        ),
+        (
+            "text",
+            "plan/bad-pointer: `text` is not a JSON Pointer: it does not begin with `/`",
+        ),
+        (
+            "/a~b",
+            "plan/bad-pointer: in `/a~b` a `~` stands before something other than `0` or `1`",
+        ),
+    ] {
+        check_sanitize(&format!("{{{pointer}: trim}}"), &[expected]);
+    }
+    check_sanitize(
+        "{/text: [escape_html, strip_html]}",
+        &["plan/contradiction: `escape_html` and `strip_html` together escape twice"],
+    );
+    let open = "{message: {schema: {type: object, properties: {text: {type: string}}}, to: room, sanitize: {/txt: trim}}}";
+    let (_, told) = planned(&file(&[("messages", open)]));
+    assert!(told.contains("plan/no-effect: the schema of `message` does not declare `/txt` / did you mean `/text`?"), "{told}");
+}
+
+#[test]
+fn a_dry_run_leaves_the_defaults_in_place() {
+    let (outcome, _) = planned(&file(&[
+        (
+            "server",
+            "{limits: {connections: 5, connections_per_ip: 5000, dry_run: true}}",
+        ),
+        (
+            "endpoints",
+            "{/ws: {auth: guest, rooms: ['room:{room_id}'], limits: {connections_per_user: 3, strikes: 2, dry_run: true}}}",
+        ),
+    ]));
+    let plan = outcome.plan.expect("a plan");
+    let limit = |max, tried| CountLimit { max, tried };
+    assert_eq!(plan.server.connections, limit(100_000, Some(5)));
+    assert_eq!(plan.server.connections_per_ip, limit(5000, Some(5000)));
+    let limits = &plan.endpoints[0].limits;
+    assert_eq!(limits.connections_per_user, limit(20, Some(3)));
+    assert_eq!(limits.rooms_per_connection, limit(100, None));
+    assert_eq!(limits.strikes, limit(usize::MAX, Some(2)));
+    let idle = "{/ws: {auth: guest, rooms: ['room:{room_id}'], limits: {message_size: 1KiB, dry_run: true}}}";
+    let (_, told) = planned(&file(&[("endpoints", idle)]));
+    assert!(
+        told.contains("plan/no-effect: `dry_run` has no effect"),
+        "{told}"
+    );
+}
+
+#[test]
 fn defaults_are_filled_in() {
     let (outcome, _) = planned(&file(&[("rate_limits", "{a: {rate: 300/min, per: ip}}")]));
     let plan = outcome.plan.expect("a plan");
@@ -492,7 +599,7 @@ fn defaults_are_filled_in() {
     let endpoint = &plan.endpoints[0];
     assert!(endpoint.origins.same && !endpoint.origins.any);
     assert_eq!(endpoint.limits.message_size.bytes(), 64 << 10);
-    assert_eq!(endpoint.limits.strikes, None);
+    assert_eq!(endpoint.limits.strikes, CountLimit::NONE);
     let room = &plan.rooms[0];
     assert!(room.history.is_none() && room.inbox.is_none());
     assert_eq!(room.idempotency_window.as_secs(), 300);

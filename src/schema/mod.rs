@@ -7,12 +7,14 @@ mod advice;
 mod cycle;
 mod document;
 mod inspect;
+mod place;
 mod tape;
 mod walk;
 mod words;
 
 pub use advice::advise;
 pub use document::Documents;
+pub use place::{EVERY, TextAt, text_at};
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;

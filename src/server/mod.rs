@@ -340,11 +340,11 @@ fn tell(plan: &Plan, listener: &Listener, chosen: Option<SocketAddr>) {
 }
 
 fn warn_of_few_files(plan: &Plan) {
-    let wanted = plan.server.connections_max as u64 + 64;
+    let wanted = plan.server.connections.max as u64 + 64;
     match file_descriptors() {
         Some(limit) if limit < wanted => tracing::info!(
             limit,
-            connections = plan.server.connections_max,
+            connections = plan.server.connections.max,
             "the process may open fewer files than `server.limits.connections` needs: raise it with `ulimit -n`"
         ),
         _ => {}

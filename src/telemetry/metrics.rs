@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::telemetry::keys::{KeyMetrics, Keys};
+use crate::telemetry::label::{CountLimitName, HandshakeOutcome};
 use crate::telemetry::process::Process;
 use crate::telemetry::questions::{QuestionMetrics, Questions};
 use crate::vocab::Timestamp;
@@ -36,60 +37,7 @@ pub struct MetricNames<'a> {
     pub close_codes: &'a [u16],
 }
 
-/// What a handshake comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeOutcome {
-    /// A connection.
-    Accepted,
-    /// The page may not connect.
-    Origin,
-    /// No valid credential.
-    Unauthenticated,
-    /// A rule says no.
-    Forbidden,
-    /// Too many connections, or too fast.
-    Limited,
-    /// Not a WebSocket handshake.
-    BadRequest,
-    /// It took too long.
-    Timeout,
-    /// Cannot be done now.
-    Unavailable,
-    /// The application keeps the user, the token or the address out.
-    Blocked,
-}
-
-impl HandshakeOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 9] = [
-        Self::Accepted,
-        Self::Origin,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::Limited,
-        Self::BadRequest,
-        Self::Timeout,
-        Self::Unavailable,
-        Self::Blocked,
-    ];
-
-    /// The outcome as the label `outcome` has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Origin => "origin",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::Limited => "limited",
-            Self::BadRequest => "bad_request",
-            Self::Timeout => "timeout",
-            Self::Unavailable => "unavailable",
-            Self::Blocked => "blocked",
-        }
-    }
-}
-
-/// How often one rate limit was exceeded.
+/// How often one limit was exceeded.
 #[derive(Debug)]
 pub struct LimitCounters {
     /// With consequences.
@@ -182,6 +130,11 @@ pub struct Metrics {
     pub blocks: Gauge,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
+    /// Buckets that rate limits keep.
+    pub rate_limit_keys: Gauge,
+    /// Buckets that made way for others, as if they were full.
+    pub rate_limit_evictions: Counter,
+    limits_exceeded: Box<[LimitCounters]>,
     /// What was denied, by the index of the rule that said no.
     pub denials: Box<[Counter]>,
     /// Rules that could not be evaluated, and so denied, by their index.
@@ -309,7 +262,17 @@ impl Metrics {
                 "Connections closed to stay below the memory ceiling",
             ),
             blocks: own.one("blocks", "Users, tokens and addresses that are kept out"),
-            rate_limited: own.limits(names.limits),
+            rate_limited: own.limits("rate_limited", "What exceeded a rate limit", names.limits),
+            rate_limit_keys: own.one("rate_limit_keys", "Buckets that rate limits keep"),
+            rate_limit_evictions: own.one(
+                "rate_limit_evictions",
+                "Buckets that made way for others, as if they were full",
+            ),
+            limits_exceeded: own.limits(
+                "limits_exceeded",
+                "What was one too many: connections, rooms, users, bad frames",
+                &CountLimitName::ALL.map(CountLimitName::as_str),
+            ),
             denials: own.each("denials", "What a rule said no to", "rule", names.rules),
             rule_failures: own.each(
                 "rule_failures",
@@ -345,6 +308,11 @@ impl Metrics {
         let labels = vec![("certificate", certificate.to_owned())];
         let gauge = self.tls_expiry.get_or_create_owned(&labels);
         gauge.set(ends.as_seconds());
+    }
+
+    /// How often a limit of how many there may be was exceeded.
+    pub fn limit(&self, name: CountLimitName) -> &LimitCounters {
+        &self.limits_exceeded[name as usize]
     }
 
     /// Everything as text of the type [`CONTENT_TYPE`].
@@ -395,7 +363,7 @@ impl Names<'_> {
         }
     }
 
-    fn limits(&mut self, limits: &[&str]) -> Box<[LimitCounters]> {
+    fn limits(&mut self, name: &str, help: &str, limits: &[&str]) -> Box<[LimitCounters]> {
         let family = Family::<Labels, Counter>::default();
         let handle = |limit: &str, dry_run: &str| {
             let labels = vec![("limit", limit.to_owned()), ("dry_run", dry_run.to_owned())];
@@ -408,7 +376,7 @@ impl Names<'_> {
                 dry_run: handle(limit, "true"),
             })
             .collect();
-        self.add("rate_limited", "What exceeded a rate limit", family);
+        self.add(name, help, family);
         counters
     }
 }
@@ -467,6 +435,9 @@ mod tests {
             "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
             "trunkline_blocks 0",
+            "trunkline_rate_limit_keys 0",
+            "trunkline_rate_limit_evictions_total 0",
+            r#"trunkline_limits_exceeded_total{limit="room_users",dry_run="true"} 0"#,
             r#"trunkline_denials_total{rule="rooms.room:{room_id}.may_join"} 0"#,
             r#"trunkline_rule_failures_total{rule="rooms.room:{room_id}.may_join"} 0"#,
             "trunkline_reply_failures_total 0",

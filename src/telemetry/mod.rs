@@ -6,6 +6,7 @@
 
 mod health;
 mod keys;
+mod label;
 mod log;
 mod memory;
 mod metrics;
@@ -15,10 +16,9 @@ mod redact;
 
 pub use health::{Health, HealthState};
 pub use keys::KeyMetrics;
+pub use label::{CountLimitName, HandshakeOutcome};
 pub use log::{LogForm, LogStartError, start_log};
 pub use memory::{Memory, ProcessMemory, VirtualMemory};
-pub use metrics::{
-    CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
-};
+pub use metrics::{CONTENT_TYPE, CloseCounters, LimitCounters, MetricNames, Metrics};
 pub use questions::{CacheHit, QuestionMetrics, QuestionOutcome};
 pub use redact::{Redactor, unquoted};

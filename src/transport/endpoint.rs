@@ -109,7 +109,7 @@ impl EndpointHandler {
     fn knock(&self, request: &Request) -> Result<(IpAddr, Ticket), Refusal> {
         let engine = &self.served.engine;
         let ip = arrival::client_ip(request, &engine.plan().server.trusted_proxies);
-        Ok((ip, engine.knock(ip)?))
+        Ok((ip, engine.knock(&self.endpoint, ip)?))
     }
 
     /// Looks at the page that opens the connection.
@@ -164,14 +164,13 @@ impl EndpointHandler {
         self.check_origin(request)?;
         engine.spend_connect(endpoint, ip)?;
         let query = arrival::query(request);
-        let since =
-            arrival::since(&query, endpoint.limits.rooms_per_connection).map_err(|message| {
-                Refusal {
-                    status: 400,
-                    outcome: HandshakeOutcome::BadRequest,
-                    ..Refusal::forbidden(message)
-                }
-            })?;
+        let since = arrival::since(&query, endpoint.limits.rooms_per_connection.max).map_err(
+            |message| Refusal {
+                status: 400,
+                outcome: HandshakeOutcome::BadRequest,
+                ..Refusal::forbidden(message)
+            },
+        )?;
         let headers: Vec<(&str, &str)> = request
             .headers()
             .iter()

@@ -102,6 +102,7 @@ impl OperationHandler {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.rooms.set(count(engine.rooms()));
         metrics.users.set(count(engine.users()));
+        metrics.rate_limit_keys.set(count(engine.rate_limit_keys()));
         metrics.blocks.set(count(engine.blocks()));
         metrics.store_bytes.set(count(engine.stored_bytes()));
         let headers = response.headers_mut();

@@ -22,5 +22,5 @@ pub use name::{
     MessageName, NameError, Parameters, Pattern, PatternError, RoomName, SYSTEM_TYPES, Segment,
 };
 pub use position::{Epoch, Position, PositionError, Seq};
-pub use quantity::{ByteSize, QuantityError, Rate, format_duration, parse_duration};
+pub use quantity::{ByteSize, QuantityError, Rate, RateUnit, format_duration, parse_duration};
 pub use secret::Secret;

@@ -1,7 +1,7 @@
 //! Quantities with their units: durations, sizes, rates.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Why a text is no quantity; the message names the fix.
@@ -166,14 +166,29 @@ impl fmt::Display for ByteSize {
 /// So many in so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    count: NonZeroU32,
+    amount: NonZeroU64,
+    unit: RateUnit,
     period: Duration,
 }
 
+/// What a rate counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateUnit {
+    /// Whatever is done, one by one: `10/s`.
+    Count,
+    /// The bytes of it: `64KiB/s`.
+    Bytes,
+}
+
 impl Rate {
-    /// How many fit into a period.
-    pub const fn count(self) -> NonZeroU32 {
-        self.count
+    /// How many, or how many bytes, fit into a period.
+    pub const fn amount(self) -> NonZeroU64 {
+        self.amount
+    }
+
+    /// What is counted.
+    pub const fn unit(self) -> RateUnit {
+        self.unit
     }
 
     /// The period: a second, a minute or an hour.
@@ -181,18 +196,32 @@ impl Rate {
         self.period
     }
 
-    /// Reads a rate: `10/s`, `300/min`, `1000/h`.
+    /// Reads a rate: `10/s`, `300/min`, `1000/h`, or of bytes: `64KiB/s`.
     ///
     /// # Errors
-    /// No number, zero, no period or an unknown one, or more than 32 bits count.
+    /// No number, zero, no period or an unknown one, an unknown unit of sizes, a count of more than 32 bits, or more than 64 bits of
+    /// bytes.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let example = "`10/s`, `300/min` or `1000/h`";
-        let (number, period) = split_number(text, "a rate", example)?;
+        let (number, rest) = split_number(text, "a rate", example)?;
+        let (size, period) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let unit = match size {
+            "" => RateUnit::Count,
+            _ => RateUnit::Bytes,
+        };
+        let size_written = &text[..text.len() - period.len()];
+        let amount = match unit {
+            RateUnit::Count => number,
+            RateUnit::Bytes => ByteSize::parse(size_written.trim_end())?.bytes(),
+        };
         let seconds = match period {
             "/s" => 1,
             "/min" => 60,
             "/h" => 3600,
-            "" => return Err(QuantityError::MissingUnit(format!("{number}/s"))),
+            "" => {
+                let whole = format!("{}/s", size_written.trim_end());
+                return Err(QuantityError::MissingUnit(whole));
+            }
             _ => {
                 let units = "`/s`, `/min` or `/h`";
                 return Err(QuantityError::UnknownUnit {
@@ -202,14 +231,17 @@ impl Rate {
                 });
             }
         };
-        let count = u32::try_from(number).map_err(|_| QuantityError::TooLarge(text.to_owned()))?;
+        if unit == RateUnit::Count && u32::try_from(amount).is_err() {
+            return Err(QuantityError::TooLarge(text.to_owned()));
+        }
         let zero = || QuantityError::NotANumber {
             text: text.to_owned(),
             what: "a rate above zero",
             example,
         };
         Ok(Self {
-            count: NonZeroU32::new(count).ok_or_else(zero)?,
+            amount: NonZeroU64::new(amount).ok_or_else(zero)?,
+            unit,
             period: Duration::from_secs(seconds),
         })
     }
@@ -222,7 +254,10 @@ impl fmt::Display for Rate {
             60 => "min",
             _ => "h",
         };
-        write!(f, "{}/{period}", self.count)
+        match self.unit {
+            RateUnit::Count => write!(f, "{}/{period}", self.amount),
+            RateUnit::Bytes => write!(f, "{}/{period}", ByteSize(self.amount.get())),
+        }
     }
 }
 
@@ -270,6 +305,38 @@ mod tests {
             Rate::parse("0/s").map_err(message),
             Err("`0/s` is not a rate above zero: write `10/s`, `300/min` or `1000/h`".into())
         );
+        for (text, expected) in [
+            ("10", "the unit is missing: did you mean `10/s`?"),
+            ("64KiB", "the unit is missing: did you mean `64KiB/s`?"),
+            ("64 KiB", "the unit is missing: did you mean `64 KiB/s`?"),
+            (
+                "64KB/s",
+                "`KB` is not a unit of sizes: use `B`, `KiB`, `MiB` or `GiB`",
+            ),
+            (
+                "10/sec",
+                "`/sec` is not a unit of rates: use `/s`, `/min` or `/h`",
+            ),
+            (
+                "64KiB/sec",
+                "`/sec` is not a unit of rates: use `/s`, `/min` or `/h`",
+            ),
+            (
+                "0B/s",
+                "`0B/s` is not a rate above zero: write `10/s`, `300/min` or `1000/h`",
+            ),
+            ("4294967296/s", "`4294967296/s` is too large"),
+            (
+                "/s",
+                "`/s` is not a rate: write `10/s`, `300/min` or `1000/h`",
+            ),
+        ] {
+            assert_eq!(
+                Rate::parse(text).map_err(message),
+                Err(expected.into()),
+                "{text}"
+            );
+        }
         assert!(parse_duration("99999999999999999999d").is_err());
         assert!(parse_duration("999999999999999999d").is_err());
     }
@@ -282,7 +349,7 @@ mod tests {
                 Ok(text.to_owned())
             );
         }
-        for text in ["10/s", "300/min", "1000/h"] {
+        for text in ["10/s", "300/min", "1000/h", "64KiB/s", "512B/min", "4GiB/h"] {
             assert_eq!(
                 Rate::parse(text).map(|rate| rate.to_string()),
                 Ok(text.to_owned())

@@ -123,7 +123,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 26] = [
+const HOMES: [(&str, &[&str]); 28] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport", "webhook"]),
     ("hyper_util", &["transport", "webhook", "acme"]),
@@ -150,6 +150,8 @@ const HOMES: [(&str, &[&str]); 26] = [
     ("governor", &["engine"]),
     ("psl", &["plan"]),
     ("flate2", &["protocol"]),
+    ("ammonia", &["engine"]),
+    ("unicode_normalization", &["engine"]),
 ];
 
 /// Folders without async, files or logs, and what would bring those in.

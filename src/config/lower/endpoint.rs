@@ -102,6 +102,7 @@ fn auto_join(reader: &mut Reader<'_>, node: &Node) -> Option<AutoJoin> {
 
 fn limits(keys: &mut Keys<'_, '_>) -> EndpointLimits {
     EndpointLimits {
+        connections: keys.count("connections"),
         connections_per_user: keys.count("connections_per_user"),
         on_too_many: keys.word("on_too_many"),
         rooms_per_connection: keys.count("rooms_per_connection"),
@@ -111,5 +112,6 @@ fn limits(keys: &mut Keys<'_, '_>) -> EndpointLimits {
         queue_bytes: keys.quantity("queue_bytes", ByteSize::parse),
         queue_frames: keys.count("queue_frames"),
         strikes: keys.count("strikes"),
+        dry_run: keys.flag("dry_run"),
     }
 }

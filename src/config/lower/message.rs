@@ -44,7 +44,10 @@ fn rules(keys: &mut Keys<'_, '_>) -> MessageRules {
         .entry("to")
         .and_then(|(span, node)| route(keys.reader, span, node));
     let sanitize = keys.entry("sanitize").is_some();
-    let sanitizers = keys.pairs("sanitize", |reader, _, node| reader.word(node));
+    let sanitizers = keys.pairs("sanitize", |reader, _, node| {
+        let items = node.items().iter();
+        Some(items.filter_map(|item| reader.word(item)).collect())
+    });
     MessageRules {
         sent_by: keys.word("sent_by"),
         to,

@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use crate::config::keys::Keys;
 use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
-use crate::config::{Config, Page, RateLimit, Spanned, Text, Webhook};
+use crate::config::{Burst, Config, Page, RateLimit, Spanned, Text, Webhook};
 use crate::diag::catalogue::config as codes;
 use crate::diag::{Diagnostic, Span};
-use crate::vocab::{Rate, parse_duration};
+use crate::vocab::{ByteSize, Rate, parse_duration};
 
 /// Which file of a configuration is lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,11 +152,25 @@ fn rate_limit(keys: &mut Keys<'_, '_>) -> RateLimit {
     RateLimit {
         description: keys.description(),
         rate: keys.quantity("rate", Rate::parse),
-        burst: keys.positive("burst"),
+        burst: burst(keys),
         per: keys.word("per"),
         on_exceed: keys.word("on_exceed"),
         dry_run: keys.flag("dry_run"),
     }
+}
+
+/// A number, or a size where the rate counts bytes.
+fn burst(keys: &mut Keys<'_, '_>) -> Option<Spanned<Burst>> {
+    let (_, node) = keys.entry("burst")?;
+    let text = keys
+        .reader
+        .text(node, "a number, or a size such as `256KiB`")?;
+    if text.as_str().ends_with('B') {
+        let size = keys.quantity("burst", ByteSize::parse)?;
+        return Some(Spanned::new(Burst::Bytes(size.value), size.span));
+    }
+    let count = keys.positive("burst")?;
+    Some(Spanned::new(Burst::Count(count.value), count.span))
 }
 
 fn webhook(keys: &mut Keys<'_, '_>) -> Webhook {

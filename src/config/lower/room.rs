@@ -32,6 +32,7 @@ pub(super) fn room(keys: &mut Keys<'_, '_>) -> Room {
         inbox: keys.section("inbox", "`inbox`", inbox),
         limits: keys.part("limits", "`limits` of a room", |keys| RoomLimits {
             users: keys.count("users"),
+            dry_run: keys.flag("dry_run"),
         }),
         webhooks: keys.events("webhooks"),
         audiences: keys.pairs("audiences", |reader, _, node| reader.text(node, "a rule")),

@@ -152,6 +152,8 @@ fn limits(keys: &mut Keys<'_, '_>) -> ServerLimits {
         memory: keys.quantity("memory", ByteSize::parse),
         handshake: keys.quantity("handshake", parse_duration),
         blocks: keys.count("blocks"),
+        tracked_keys: keys.count("tracked_keys"),
+        dry_run: keys.flag("dry_run"),
     }
 }
 

@@ -21,12 +21,12 @@ words! {
     LogLevel: "error" = Error, "warn" = Warn, "info" = Info, "debug" = Debug, "trace" = Trace;
     LogFormat: "pretty" = Pretty, "json" = Json;
     OnExceed: "error" = Error, "drop" = Drop, "close" = Close;
-    RateKey: "connection" = Connection, "user" = User, "ip" = Ip, "room" = Room, "endpoint" = Endpoint, "server" = Server;
+    RateKey: "connection" = Connection, "user" = User, "ip" = Ip, "room" = Room, "endpoint" = Endpoint, "server" = Server, "type" = Type;
     JwtAlgorithm: "HS256" = Hs256, "HS384" = Hs384, "HS512" = Hs512, "RS256" = Rs256, "RS384" = Rs384, "RS512" = Rs512, "PS256" = Ps256, "PS384" = Ps384, "PS512" = Ps512, "ES256" = Es256, "ES384" = Es384, "EdDSA" = EdDsa;
     CredentialPlace: "query" = Query, "header" = Header, "cookie" = Cookie, "subprotocol" = Subprotocol;
     Expiry: "close" = Close, "refresh" = Refresh;
     SentBy: "client" = Client, "server" = Server, "any" = Any;
-    Sanitizer: "escape_html" = EscapeHtml;
+    Sanitizer: "escape_html" = EscapeHtml, "strip_html" = StripHtml, "trim" = Trim, "normalize_unicode" = NormalizeUnicode;
     Overflow: "close" = Close, "drop" = Drop;
     PresenceTo: "others" = Others, "room" = Room;
     Receipt: "user" = User, "device" = Device, "on_write" = OnWrite;

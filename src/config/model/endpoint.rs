@@ -116,6 +116,8 @@ pub enum HeartbeatKind {
 /// `limits` of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndpointLimits {
+    /// `connections`: at a time, all users together.
+    pub connections: Option<Spanned<usize>>,
     /// `connections_per_user`: at a time.
     pub connections_per_user: Option<Spanned<usize>>,
     /// `on_too_many`: what the connection too many does.
@@ -133,7 +135,9 @@ pub struct EndpointLimits {
     /// `queue_frames`: that wait to be written.
     pub queue_frames: Option<Spanned<usize>>,
     /// `strikes`: bad frames after which the connection ends.
-    pub strikes: Option<Spanned<u32>>,
+    pub strikes: Option<Spanned<usize>>,
+    /// `dry_run`: counts of connections, rooms and strikes are only counted and logged.
+    pub dry_run: Option<Spanned<bool>>,
 }
 
 /// `limits.on_too_many`.

@@ -32,7 +32,7 @@ pub struct MessageRules {
     /// `allow`: a rule.
     pub allow: Option<Text>,
     /// `sanitize`: what is done to texts in the data, by JSON Pointer.
-    pub sanitize: Option<Vec<(Spanned<String>, Spanned<Sanitizer>)>>,
+    pub sanitize: Option<Vec<Sanitized>>,
     /// `audience`: only readers of that audience of the room see it.
     pub audience: Option<Text>,
     /// `conflate`: each reader gets only the newest.
@@ -88,11 +88,20 @@ pub enum Route {
     Webhook(Text),
 }
 
+/// A place in the data, by JSON Pointer, and what is done to the texts there, in this order. One alone is a list of one.
+pub type Sanitized = (Spanned<String>, Vec<Spanned<Sanitizer>>);
+
 /// What is done to a text in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sanitizer {
-    /// `escape_html`.
+    /// `escape_html`: what has a meaning in HTML is written as entities.
     EscapeHtml,
+    /// `strip_html`: tags go.
+    StripHtml,
+    /// `trim`: white space at both ends goes.
+    Trim,
+    /// `normalize_unicode`: one form (NFC) for what looks the same.
+    NormalizeUnicode,
 }
 
 /// `conflate`.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::config::{Document, Spanned, Text};
 use crate::diag::Span;
-use crate::vocab::{Rate, Secret};
+use crate::vocab::{ByteSize, Rate, Secret};
 
 pub use auth::{
     Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, Expiry, HttpCall, Jwt,
@@ -26,7 +26,7 @@ pub use endpoint::{
     HeartbeatKind, OnTooMany, Protocol, RawRoute, RejectStyle,
 };
 pub use message::{
-    Conflate, Message, MessageRules, MessageUse, Overflow, Route, Sanitizer, SentBy,
+    Conflate, Message, MessageRules, MessageUse, Overflow, Route, Sanitized, Sanitizer, SentBy,
 };
 pub use room::{
     Announce, History, Idempotency, Inbox, JoinToken, MayJoin, Presence, PresenceTo, Receipt, Room,
@@ -83,13 +83,22 @@ pub struct RateLimit {
     /// `rate`, required: how fast the bucket fills.
     pub rate: Option<Spanned<Rate>>,
     /// `burst`: how much the bucket holds.
-    pub burst: Option<Spanned<NonZeroU32>>,
+    pub burst: Option<Spanned<Burst>>,
     /// `per`, required: what has a bucket of its own.
     pub per: Option<Spanned<RateKey>>,
     /// `on_exceed`: what happens to who exceeds it.
     pub on_exceed: Option<Spanned<OnExceed>>,
     /// `dry_run`: only count and log what would be refused.
     pub dry_run: Option<Spanned<bool>>,
+}
+
+/// `rate_limits.NAME.burst`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burst {
+    /// `20`.
+    Count(NonZeroU32),
+    /// `256KiB`.
+    Bytes(ByteSize),
 }
 
 /// What has a token bucket of its own.
@@ -107,6 +116,8 @@ pub enum RateKey {
     Endpoint,
     /// `server`.
     Server,
+    /// `type`.
+    Type,
 }
 
 /// What happens to who exceeds a limit.

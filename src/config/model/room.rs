@@ -128,6 +128,8 @@ pub enum Receipt {
 pub struct RoomLimits {
     /// `users`: at a time.
     pub users: Option<Spanned<usize>>,
+    /// `dry_run`: what exceeds it is only counted and logged.
+    pub dry_run: Option<Spanned<bool>>,
 }
 
 /// What a webhook can be told about a room.

@@ -124,6 +124,10 @@ pub struct ServerLimits {
     pub handshake: Option<Spanned<Duration>>,
     /// `blocks`: users, tokens and addresses that are kept out at a time.
     pub blocks: Option<Spanned<usize>>,
+    /// `tracked_keys`: users, addresses and rooms that rate limits keep buckets for.
+    pub tracked_keys: Option<Spanned<usize>>,
+    /// `dry_run`: counts of connections are only counted and logged.
+    pub dry_run: Option<Spanned<bool>>,
 }
 
 /// `server.shutdown`.

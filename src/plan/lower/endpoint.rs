@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{self, AuthMethod, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, nearest};
+use crate::plan::lower::limit::Limited;
 use crate::plan::lower::message::At;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{
@@ -63,8 +64,9 @@ impl Lowering<'_> {
         let rooms = self.rooms_cited(&written.rooms, rooms);
         let limits = &written.rate_limit;
         let connect_limits = self.cited_limits(&limits.connect);
-        self.connect_limits_fit(&limits.connect);
+        self.limits_fit(&limits.connect, Limited::Connecting);
         let join_limits = self.cited_limits(&limits.join);
+        self.limits_fit(&limits.join, Limited::Joining);
         let message_limits = self.cited_limits(&limits.messages);
         let origins = self.origins(written);
         let heartbeat = self.heartbeat(&written.heartbeat);
@@ -250,26 +252,6 @@ impl Lowering<'_> {
         self.find(diagnostic.help(help));
     }
 
-    /// Finds token buckets that cannot limit connecting.
-    fn connect_limits_fit(&mut self, names: &[Text]) {
-        for name in names {
-            let mut limits = self.config.rate_limits.iter();
-            let limit = limits.find(|(limit, _)| limit.value == name.as_str());
-            let Some(per) = limit.and_then(|(_, limit)| limit.per) else {
-                continue;
-            };
-            let why = match per.value {
-                config::RateKey::Connection => "every connection would begin with a full bucket",
-                config::RateKey::Room => "who connects is in no room yet",
-                _ => continue,
-            };
-            let message = format!("`{name}` cannot limit connecting: {why}");
-            let help = "use a rate limit that is `per: ip`, `user`, `endpoint` or `server`";
-            let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
-            self.find(finding.also(per.span, "it counts by this"));
-        }
-    }
-
     fn heartbeat(&mut self, written: &config::Heartbeat) -> Heartbeat {
         Heartbeat {
             idle: self.above_zero(written.idle, HEARTBEAT_IDLE, "idle"),
@@ -305,29 +287,38 @@ impl Lowering<'_> {
     }
 
     fn connection_limits(&mut self, written: &config::EndpointLimits) -> ConnectionLimits {
+        let dry_run = written.dry_run;
+        let tried = [
+            written.connections,
+            written.connections_per_user,
+            written.rooms_per_connection,
+            written.strikes,
+        ];
+        self.idle_dry_run(dry_run, &tried);
         let limits = ConnectionLimits {
-            connections_per_user: self.above_zero(
+            connections: self.count_limit(written.connections, usize::MAX, "connections", dry_run),
+            connections_per_user: self.count_limit(
                 written.connections_per_user,
                 CONNECTIONS_PER_USER,
                 "connections_per_user",
+                dry_run,
             ),
             on_too_many: match written.on_too_many.map(|act| act.value) {
                 Some(config::OnTooMany::Refuse) | None => OnTooMany::Refuse,
                 Some(config::OnTooMany::ReplaceOldest) => OnTooMany::ReplaceOldest,
             },
-            rooms_per_connection: self.above_zero(
+            rooms_per_connection: self.count_limit(
                 written.rooms_per_connection,
                 ROOMS_PER_CONNECTION,
                 "rooms_per_connection",
+                dry_run,
             ),
             message_size: self.above_zero(written.message_size, MESSAGE_SIZE, "message_size"),
             depth: self.above_zero(written.depth, DEPTH, "depth"),
             fragments: self.above_zero(written.fragments, FRAGMENTS, "fragments"),
             queue_bytes: self.above_zero(written.queue_bytes, QUEUE_BYTES, "queue_bytes"),
             queue_frames: self.above_zero(written.queue_frames, QUEUE_FRAMES, "queue_frames"),
-            strikes: written
-                .strikes
-                .map(|strikes| self.above_zero(Some(strikes), strikes.value, "strikes")),
+            strikes: self.count_limit(written.strikes, usize::MAX, "strikes", dry_run),
         };
         if let Some(depth) = written.depth.filter(|depth| depth.value > DEPTH_MAX) {
             let message =

@@ -56,7 +56,6 @@ impl Lowering<'_> {
             let known = self.known_somewhere(&name.value);
             let taken = self.reach.taken_in_rooms.contains_key(&name.value)
                 || self.reach.taken_at_endpoints.contains_key(&name.value);
-            self.unsupported_rules(&message.rules);
             messages.push(self.message(index, &message.rules, &known, At::Declared, taken));
         }
         messages
@@ -70,7 +69,6 @@ impl Lowering<'_> {
         at: At,
     ) -> Option<Arc<Message>> {
         let index = self.message_names.cite(&taken.name, &mut self.findings)?;
-        self.unsupported_rules(&taken.overrides);
         let rules = merged(&self.config.messages[index].1.rules, &taken.overrides);
         if matches!(at, At::Endpoint(_)) {
             self.needs_no_room(&rules, &taken.name);
@@ -144,6 +142,7 @@ impl Lowering<'_> {
         let bytes_max = rules
             .max_size
             .map(|size| self.above_zero(Some(size), size.value, "max_size"));
+        let sanitize = self.sanitize(index, rules.sanitize.as_deref().unwrap_or_default());
         let declared = &self.declared[index];
         Some(Arc::new(Message {
             index,
@@ -164,6 +163,7 @@ impl Lowering<'_> {
             allow: allow?,
             reply: reply?,
             bytes_max,
+            sanitize,
             conflate: conflate?,
             overflow: match rules.overflow.map(|overflow| overflow.value) {
                 Some(config::Overflow::Close) | None => Overflow::Close,
@@ -289,14 +289,6 @@ impl Lowering<'_> {
                 let help = "examples are published with the schema: correct the one or the other";
                 self.find(finding(&codes::BAD_EXAMPLE, span, message, help));
             }
-        }
-    }
-
-    /// Finds what the language has for message types and this version does not run.
-    fn unsupported_rules(&mut self, rules: &MessageRules) {
-        if let Some(sanitize) = rules.sanitize.as_ref().and_then(|list| list.first()) {
-            let instead = "escape text where it is shown, as a page's `textContent` does; a `pattern` in the schema can refuse `<`";
-            self.unsupported(sanitize.0.span, "`sanitize`", instead);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! found is an error.
 
 mod acme;
+mod api;
 mod audience;
 mod auth;
 mod contradiction;
@@ -21,6 +22,7 @@ mod page;
 mod reach;
 mod room;
 mod rule;
+mod sanitize;
 mod schema;
 mod server;
 mod shape;

@@ -63,7 +63,9 @@ impl Lowering<'_> {
             .map(|idempotency| &idempotency.value);
         let window = idempotency.and_then(|idempotency| idempotency.window);
         let keys = idempotency.and_then(|idempotency| idempotency.keys);
-        let users_max = self.above_zero(written.limits.users, usize::MAX, "users");
+        let limits = &written.limits;
+        let users = self.count_limit(limits.users, usize::MAX, "users", limits.dry_run);
+        self.idle_dry_run(limits.dry_run, &[limits.users]);
         let idempotency_window = self.above_zero(window, IDEMPOTENCY_WINDOW, "window");
         let idempotency_keys_max = self.above_zero(keys, IDEMPOTENCY_KEYS_MAX, "keys");
         Some(RoomKind {
@@ -76,7 +78,7 @@ impl Lowering<'_> {
             presence: presence?,
             history,
             inbox: inbox?,
-            users_max,
+            users,
             idempotency_window,
             idempotency_keys_max,
         })

@@ -4,22 +4,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::{self, Broker, Spanned, Store, Text};
+use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
-use crate::diag::{Diagnostic, Span};
-use crate::plan::lower::shape::Shape;
 use crate::plan::lower::{Lowering, finding};
-use crate::plan::{Api, ApiKey, Log, LogFormat, LogLevel, Network, Server, UNIX_PEER};
+use crate::plan::{Log, LogFormat, LogLevel, Network, Server, UNIX_PEER};
 use crate::vocab::ByteSize;
 
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
 const HTTP_CONNECTIONS_MAX: usize = 4000;
+const TRACKED_KEYS_MAX: usize = 1_000_000;
 const BLOCKS_MAX: usize = 100_000;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
 const STORE_BYTES_MAX: ByteSize = ByteSize::from_bytes(256 << 20);
-const API_SECRET_BYTES_MIN: usize = 16;
 
 impl Lowering<'_> {
     pub(super) fn server(&mut self) -> Option<Server> {
@@ -32,17 +31,32 @@ impl Lowering<'_> {
             .map(|text| self.network(text))
             .collect();
         let limits = &server.limits;
+        self.idle_dry_run(
+            limits.dry_run,
+            &[limits.connections, limits.connections_per_ip],
+        );
         let store_max = match server.store.as_ref().map(|store| &store.value) {
             Some(Store::Memory { max }) => *max,
             _ => None,
         };
         let hosts = self.hosts();
         Some(Server {
-            connections_max: self.above_zero(limits.connections, CONNECTIONS_MAX, "connections"),
-            connections_per_ip_max: self.above_zero(
+            connections: self.count_limit(
+                limits.connections,
+                CONNECTIONS_MAX,
+                "connections",
+                limits.dry_run,
+            ),
+            connections_per_ip: self.count_limit(
                 limits.connections_per_ip,
                 CONNECTIONS_PER_IP_MAX,
                 "connections_per_ip",
+                limits.dry_run,
+            ),
+            tracked_keys_max: self.above_zero(
+                limits.tracked_keys,
+                TRACKED_KEYS_MAX,
+                "tracked_keys",
             ),
             blocks_max: self.above_zero(limits.blocks, BLOCKS_MAX, "blocks"),
             http_connections_max: self.above_zero(
@@ -118,68 +132,6 @@ impl Lowering<'_> {
                 None
             }
         }
-    }
-
-    fn api(&mut self, api: &config::Api) -> Api {
-        let mut keys: Vec<(Span, ApiKey)> = Vec::new();
-        for (name, written) in &api.keys {
-            for room in written.rooms.iter().flatten() {
-                self.api_room(room);
-            }
-            let Some(secret) = &written.secret else {
-                continue;
-            };
-            let bytes = secret.value.expose();
-            if bytes.len() < API_SECRET_BYTES_MIN {
-                let message = format!("the key `{}` is short enough to be guessed", name.value);
-                let help =
-                    "use at least 16 random characters, for example from `openssl rand -base64 24`";
-                self.find(finding(&codes::SHORT_API_KEY, secret.span, message, help));
-            }
-            if let Some((span, other)) = keys.iter().find(|(_, key)| key.secret.expose() == bytes) {
-                let message = format!(
-                    "the keys `{}` and `{}` have the same secret",
-                    other.name, name.value
-                );
-                let help = "give each its own secret: a request could not be told to be the one or the other";
-                let finding = finding(&codes::SAME_API_KEY, secret.span, message, help);
-                let finding = finding.also(*span, "the other key");
-                self.find(finding);
-            }
-            let has = |scope| written.scopes.iter().any(|written| written.value == scope);
-            let rooms = written.rooms.iter().flatten();
-            let key = ApiKey {
-                name: name.value.as_str().into(),
-                secret: secret.value.clone(),
-                publish: has(config::ApiScope::Publish),
-                read: has(config::ApiScope::Read),
-                disconnect: has(config::ApiScope::Disconnect),
-                rooms: rooms.map(|room| room.as_str().into()).collect(),
-            };
-            keys.push((secret.span, key));
-        }
-        Api {
-            keys: keys.into_iter().map(|(_, key)| key).collect(),
-            cors: self.cors(api),
-        }
-    }
-
-    fn api_room(&mut self, glob: &Text) {
-        let shape = Shape::of_glob(glob.as_str());
-        let mut patterns = self.rooms.patterns.iter().flatten();
-        if patterns.any(|pattern| shape.meets(&Shape::of_pattern(pattern))) {
-            return;
-        }
-        let message = format!("no declared room fits `{glob}`");
-        let close = crate::diag::nearest(glob.as_str(), self.room_names.all());
-        let help = match close.or_else(|| self.room_names.all().next()) {
-            Some(close) => {
-                let prefix = close.split('{').next().unwrap_or_default();
-                format!("`*` stands for any text: did you mean `{prefix}*`?")
-            }
-            None => "declare rooms under `rooms`".to_owned(),
-        };
-        self.find(Diagnostic::new(&codes::NO_SUCH_ROOM, glob.span(), message).help(help));
     }
 
     /// Finds that webhooks do not run, at each that is declared.

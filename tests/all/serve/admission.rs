@@ -103,6 +103,52 @@ async fn there_are_no_more_connections_than_may_be() {
 }
 
 #[tokio::test]
+async fn an_endpoint_may_have_a_limit_of_its_own() {
+    let server = start("", "limits: {connections: 2}");
+    let ann = server.join("/ws?u=ann").await;
+    let mut ben = server.join("/ws?u=ben").await;
+    let refused = server.refusal("/ws?u=eve", &[]).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    let refusals =
+        "trunkline_limits_exceeded_total{limit=\"endpoint_connections\",dry_run=\"false\"}";
+    assert_eq!(server.metric(refusals).await, 1.0);
+    // Those of other endpoints do not count here.
+    let _other = server.join("/close?u=eve").await;
+    ann.close().await;
+    server
+        .until("a place is free", |engine| engine.connections() == 2)
+        .await;
+    let _eve = server.join("/ws?u=eve").await;
+    ben.ask(json!({"type": "ping"}), json!({"type": "pong"}))
+        .await;
+}
+
+#[tokio::test]
+async fn a_dry_run_of_counts_lets_everyone_in_and_counts() {
+    let server = start(
+        "limits: {connections: 1, connections_per_ip: 1, dry_run: true}",
+        "limits: {connections: 1, connections_per_user: 1, dry_run: true}",
+    );
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(server.join("/ws?u=ann").await);
+    }
+    for limit in [
+        "connections",
+        "connections_per_ip",
+        "endpoint_connections",
+        "connections_per_user",
+    ] {
+        let counted = |dry_run| {
+            format!("trunkline_limits_exceeded_total{{limit=\"{limit}\",dry_run=\"{dry_run}\"}}")
+        };
+        assert_eq!(server.metric(&counted("true")).await, 2.0, "{limit}");
+        assert_eq!(server.metric(&counted("false")).await, 0.0, "{limit}");
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_may_make_room() {
     let server = start(
         "",

@@ -528,6 +528,7 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
     let engine = server.engine();
     let mut endpoints = engine.plan().endpoints.iter();
     let endpoint = endpoints.find(|endpoint| endpoint.path.as_str() == "/ws");
+    let endpoint = endpoint.expect("it is declared");
     let user = UserId::parse("anon:ann").expect("an id");
     let identity = Identity {
         user: Arc::new(User {
@@ -539,9 +540,9 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         expires_at: None,
     };
     let ip = "127.0.0.1".parse().expect("an address");
-    let ticket = engine.knock(ip).expect("there is room");
+    let ticket = engine.knock(endpoint, ip).expect("there is room");
     let arrival = Arrival {
-        endpoint: endpoint.expect("it is declared").clone(),
+        endpoint: endpoint.clone(),
         request: RequestFacts::default(),
         ip,
         deflation: None,

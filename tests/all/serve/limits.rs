@@ -85,6 +85,7 @@ async fn each_key_has_a_bucket_of_its_own() {
         ("room", [true, true, true, false]),
         ("endpoint", [true, false, true, true]),
         ("server", [true, true, true, true]),
+        ("type", [true, true, true, true]),
     ];
     for (per, shared) in table {
         let server = limited(&format!("per: {per}"));
@@ -210,6 +211,7 @@ async fn the_application_is_bound_by_rooms_and_the_server_alone() {
     for (per, bound) in [
         ("room", true),
         ("server", true),
+        ("type", true),
         ("user", false),
         ("ip", false),
         ("connection", false),
@@ -238,5 +240,140 @@ async fn the_application_is_bound_by_rooms_and_the_server_alone() {
                 (&json!("rate_limited"), &json!(500))
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn types_have_buckets_of_their_own() {
+    let server = Server::start(
+        r#"
+auth: {guest: {anonymous: {}}}
+rate_limits: {each: {rate: 1/s, burst: 1, per: type}}
+messages: {a: {schema: true, to: none}, b: {schema: true, to: none}}
+endpoints: {/ws: {auth: guest, messages: [a, b], rate_limit: {messages: [each]}}}
+"#,
+    );
+    let mut ann = server.join("/ws").await;
+    let mut ben = server.join("/ws").await;
+    for (client, name, answer) in [(&mut ann, "a", "ack"), (&mut ben, "a", "error")] {
+        client
+            .ask(json!({"type": name, "id": "1"}), json!({"type": answer}))
+            .await;
+    }
+    ann.ask(json!({"type": "b", "id": "2"}), json!({"type": "ack"}))
+        .await;
+    ben.ask(
+        json!({"type": "b", "id": "2"}),
+        json!({"code": "rate_limited"}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_of_frames_are_counted() {
+    let server = Server::start(
+        r#"
+auth: {guest: {anonymous: {}}}
+rate_limits: {volume: {rate: 100B/s, burst: 200B, per: connection}}
+messages: {a: {schema: true, to: none}, line: {schema: {type: string}, to: sender}}
+endpoints:
+  /ws: {auth: guest, messages: [a], rate_limit: {messages: [volume]}}
+  /text: {auth: guest, protocol: text, text_message: line, render: {line: "{data}", error: "{code}"}, rate_limit: {messages: [volume]}}
+  /raw: {auth: guest, protocol: raw, raw: {to: sender}, rate_limit: {messages: [volume]}}
+"#,
+    );
+    let mut client = server.join("/ws").await;
+    let frame = |len: usize| {
+        let empty = json!({"type": "a", "id": "1", "data": ""})
+            .to_string()
+            .len();
+        json!({"type": "a", "id": "1", "data": "x".repeat(len - empty)})
+    };
+    client.ask(frame(150), json!({"type": "ack"})).await;
+    client
+        .ask(
+            frame(100),
+            json!({"code": "rate_limited", "retry_after_ms": 500}),
+        )
+        .await;
+    client.ask(frame(50), json!({"type": "ack"})).await;
+    server.advance(Duration::from_secs(2));
+    // One larger than the burst passes when the bucket is full, and is paid for.
+    client.ask(frame(500), json!({"type": "ack"})).await;
+    client
+        .ask(frame(50), json!({"retry_after_ms": 3_500}))
+        .await;
+    // What cannot be decoded pays as well.
+    server.advance(Duration::from_millis(4_000));
+    client.send_text(&"x".repeat(100)).await;
+    client.expect(json!({"code": "bad_json"})).await;
+    client.ask(frame(50), json!({"retry_after_ms": 500})).await;
+
+    let mut text = server.connect("/text").await;
+    let long = "x".repeat(200);
+    text.send_text(&long).await;
+    assert_eq!(text.text().await, long);
+    text.send_text("more").await;
+    assert_eq!(text.text().await, "rate_limited");
+    let mut raw = server.connect("/raw").await;
+    raw.send_text(&long).await;
+    assert_eq!(raw.text().await, long);
+    raw.send_text("more").await;
+    let refusals = "trunkline_rate_limited_total{limit=\"volume\",dry_run=\"false\"}";
+    server.until_metric(refusals, 5.0).await;
+    server.advance(Duration::from_secs(2));
+    raw.send_text("again").await;
+    assert_eq!(raw.text().await, "again");
+}
+
+#[tokio::test]
+async fn a_room_may_be_joined_so_often() {
+    let server = Server::start(
+        r#"
+auth: {guest: {anonymous: {user_id: "{query.u}"}}}
+rate_limits: {joining: {rate: 1/s, burst: 1, per: room}}
+rooms: {"room:{id}": {may_join: "user.id != 'anon:eve'"}}
+endpoints: {/ws: {auth: guest, rooms: ["room:{id}"], rate_limit: {join: [joining]}}}
+"#,
+    );
+    let mut eve = server.join("/ws?u=eve").await;
+    let join = |room| json!({"type": "join", "room": room});
+    // Who may not join it does not use up what those have who may.
+    eve.ask(join("room:1"), json!({"code": "forbidden"})).await;
+    let mut ann = server.join("/ws?u=ann").await;
+    ann.ask(join("room:1"), json!({"type": "joined"})).await;
+    let mut ben = server.join("/ws?u=ben").await;
+    ben.ask(join("room:1"), json!({"code": "rate_limited"}))
+        .await;
+    ben.ask(join("room:2"), json!({"type": "joined"})).await;
+}
+
+#[tokio::test]
+async fn dry_runs_of_rooms_and_strikes_only_count() {
+    let server = Server::start(
+        r#"
+auth: {guest: {anonymous: {user_id: "{query.u}"}}}
+rooms: {"room:{id}": {may_join: "true", limits: {users: 1, dry_run: true}}}
+endpoints: {/ws: {auth: guest, rooms: ["room:{id}"], auto_join: ["room:1"], limits: {rooms_per_connection: 1, strikes: 1, dry_run: true}}}
+"#,
+    );
+    let _ann = server.join("/ws?u=ann").await;
+    let mut ben = server.join("/ws?u=ben").await;
+    ben.ask(
+        json!({"type": "join", "room": "room:2"}),
+        json!({"type": "joined"}),
+    )
+    .await;
+    for _ in 0..3 {
+        ben.send_text("nonsense").await;
+        ben.expect(json!({"code": "bad_json"})).await;
+    }
+    for (limit, count) in [
+        ("room_users", 1.0),
+        ("rooms_per_connection", 1.0),
+        ("strikes", 3.0),
+    ] {
+        let name = format!("trunkline_limits_exceeded_total{{limit=\"{limit}\",dry_run=\"true\"}}");
+        assert_eq!(server.metric(&name).await, count, "{limit}");
     }
 }

@@ -33,5 +33,6 @@ mod refresh;
 mod resume;
 mod rooms;
 mod routes;
+mod sanitize;
 mod thinning;
 mod tls;

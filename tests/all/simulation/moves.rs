@@ -76,7 +76,7 @@ impl World {
         let number = u32::try_from(self.clients.len()).unwrap_or_default();
         let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
         let refused = |refusal: trunkline::engine::Refusal| format!("refused: {}", refusal.message);
-        let ticket = self.engine.knock(ip).map_err(refused)?;
+        let ticket = self.engine.knock(&endpoint, ip).map_err(refused)?;
         self.engine.spend_connect(&endpoint, ip).map_err(refused)?;
         let position =
             since.and_then(|(room, place)| Some((room, place, self.position(room, place)?)));

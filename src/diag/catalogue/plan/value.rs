@@ -50,6 +50,30 @@ Both keys are understood, and what they ask for cannot be had together. The mess
       price: {schema: true, to: others, history: true}   # only what goes `to: room` is stored",
 };
 
+/// A place in data that is no JSON Pointer.
+pub static BAD_POINTER: Code = Code {
+    slug: "plan/bad-pointer",
+    severity: Severity::Error,
+    summary: "a place in the data is not written as a JSON Pointer",
+    explanation: "\
+`sanitize` names texts in the data by JSON Pointers (RFC 6901): each segment begins with `/`, a `~` in a name is written as `~0` and a
+`/` as `~1`. Beyond the RFC the segment `*` stands for every element of a list and every value of a map:
+
+    sanitize: {/text: escape_html, /items/*/title: [trim, normalize_unicode]}
+
+The pointer `\"\"` is the data itself, where that is a text.",
+};
+
+/// A place in data where no text can be.
+pub static NO_TEXT_THERE: Code = Code {
+    slug: "plan/no-text-there",
+    severity: Severity::Error,
+    summary: "`sanitize` names a place where data that fits the schema has no text",
+    explanation: "\
+What `sanitize` does is done to texts. At this place the schema lets nothing pass, or only something that is no text, so a text that
+should be cleaned would not be. Name the place where the text is, or correct the schema.",
+};
+
 /// A key that does nothing.
 pub static NO_EFFECT: Code = Code {
     slug: "plan/no-effect",
