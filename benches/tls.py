@@ -33,8 +33,8 @@ auth: {{guest: {{anonymous: {{}}}}}}
 messages: {{line: {{schema: true, to: room}}}}
 rooms: {{"room:{{id}}": {{may_join: "true", messages: [line]}}}}
 endpoints:
-  /idle: {{auth: guest, heartbeat: {{every: 1h, timeout: 1h}}}}
-  /room: {{auth: guest, auto_join: ["room:1"], heartbeat: {{every: 1h, timeout: 1h}}}}
+  /idle: {{auth: guest, heartbeat: {{idle: 1h}}}}
+  /room: {{auth: guest, auto_join: ["room:1"], heartbeat: {{idle: 1h}}}}
 """
 
 

@@ -21,7 +21,7 @@ mod socket;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 

@@ -72,7 +72,7 @@ pub struct Upgrading(OnUpgrade);
 /// A WebSocket after its handshake.
 pub struct Upgraded {
     /// The socket.
-    pub(super) stream: Socket,
+    pub stream: Socket,
     /// The answer 101: to be written first, with what comes next.
     pub answer: Bytes,
     /// What the client sent along with its request: to be decoded first.

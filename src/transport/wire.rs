@@ -111,7 +111,7 @@ plain!(TcpStream);
 plain!(UnixStream);
 
 /// Any of them.
-pub(super) enum Socket {
+pub enum Socket {
     /// TCP.
     Tcp(TcpStream),
     /// A Unix socket.

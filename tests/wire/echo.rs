@@ -15,14 +15,17 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, async_trait};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use trunkline::plan::Address;
 use trunkline::protocol::websocket::{
     Decoder, Event, Input, Limits, Masking, Role, encode_binary, encode_close, encode_pong,
     encode_text,
 };
 use trunkline::telemetry::{MetricNames, Metrics};
-use trunkline::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
+use trunkline::transport::acceptor::{Entrance, RequestLimits, SocketAcceptor};
+use trunkline::transport::listening::BindError;
 use trunkline::transport::lobby::Lobby;
 use trunkline::transport::upgrade::{Agreement, UpgradeRequest, Upgraded};
+use trunkline::transport::wire::Socket;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
@@ -31,10 +34,16 @@ thread_local! {
 /// Serves on a port of the system's choice, and tells which.
 pub(crate) fn serve(limits: RequestLimits) -> Result<SocketAddr, BindError> {
     let lobby = Lobby::new(1000, &[], Arc::new(Metrics::new(&MetricNames::default())));
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut acceptors = TcpAcceptor::bind(any_port, NonZeroUsize::MIN, limits, &lobby)?;
+    let any_port = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let entrance = Entrance {
+        limits,
+        lobby,
+        tls: None,
+        proxied: None,
+    };
+    let mut acceptors = SocketAcceptor::bind(&any_port, NonZeroUsize::MIN, entrance)?;
     let acceptor = acceptors.remove(0);
-    let address = acceptor.local_addr();
+    let address = acceptor.tcp_address().expect("it listens by TCP");
     let router = Router::new()
         .push(Router::with_path("/echo").goal(Echo))
         .push(Router::with_path("/hello").get(Hello));
@@ -76,8 +85,9 @@ impl Handler for Echo {
                         return;
                     };
                     // A client that goes away in the middle is nothing to report.
-                    let mut connection = Connection::new(upgraded);
-                    let _ = connection.run().await;
+                    if let Some(mut connection) = Connection::new(upgraded) {
+                        let _ = connection.run().await;
+                    }
                 });
             }
             Err(refusal) => refusal.write(response),
@@ -101,9 +111,12 @@ enum Phase {
 }
 
 impl Connection {
-    fn new(upgraded: Upgraded) -> Self {
+    fn new(upgraded: Upgraded) -> Option<Self> {
+        let Socket::Tcp(stream) = upgraded.stream else {
+            return None;
+        };
         let mut connection = Self {
-            stream: upgraded.stream,
+            stream,
             decoder: Decoder::new(Role::Server, Limits::default()),
             waiting: vec![upgraded.answer],
             phase: Phase::Open,
@@ -111,7 +124,7 @@ impl Connection {
         if !upgraded.already_read.is_empty() {
             connection.take(&mut upgraded.already_read.to_vec());
         }
-        connection
+        Some(connection)
     }
 
     /// Waits by polling, not by `readable()` and `writable()`: the connection's only task needs no place in a list of waiters,

@@ -19,7 +19,7 @@ use rustls::server::NoServerSessionStorage;
 use tokio::net::TcpStream;
 
 pub use certificates::{CHALLENGES_MAX, Certificates};
-pub(super) use socket::TlsSocket;
+pub use socket::TlsSocket;
 
 /// What is spoken over TLS, as ALPN calls it (RFC 7301).
 const HTTP_1_1: &[u8] = b"http/1.1";

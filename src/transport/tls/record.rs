@@ -366,3 +366,285 @@ fn encode(outgoing: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<us
 fn broken(error: EncryptError) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice, Read as _, Write as _};
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+
+    use super::{OVERHEAD_BYTES, RECORD_BYTES, Records, gather};
+    use crate::certificate::Certificate;
+    use crate::transport::tls::{Certificates, Tls};
+
+    /// What happens next between the two.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// The client says so many bytes.
+        Ask(usize),
+        /// The client changes its keys and wants ours changed (TLS 1.3 alone).
+        ChangeKeys,
+        /// So many bytes of the client's come, to a reader with so much room.
+        Come(usize, usize),
+        /// The server says so many bytes, in slices of this length.
+        Answer(usize, usize),
+        /// The socket takes so many bytes, until it is asked again.
+        Take(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0usize..40_000).prop_map(Step::Ask),
+            Just(Step::ChangeKeys),
+            (1usize..20_000, 1usize..20_000).prop_map(|(len, room)| Step::Come(len, room)),
+            (1usize..8, 1usize..50).prop_map(|(len, room)| Step::Come(len, room)),
+            (1usize..70_000, 1usize..40_000).prop_map(|(len, slice)| Step::Answer(len, slice)),
+            (0usize..50_000).prop_map(Step::Take),
+        ];
+        prop::collection::vec(step, 0..40)
+    }
+
+    /// A client and the server's side, with what is between them.
+    struct Pair {
+        client: ClientConnection,
+        server: Records,
+        to_server: Vec<u8>,
+        to_client: Vec<u8>,
+        /// What the socket takes now.
+        room: usize,
+        asked: Vec<u8>,
+        heard: Vec<u8>,
+        answered: Vec<u8>,
+        read: Vec<u8>,
+    }
+
+    impl Pair {
+        fn new(version: &'static SupportedProtocolVersion) -> Self {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let params = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+            let made = params.self_signed(&key).expect("signs");
+            let certificate =
+                Certificate::read(made.pem().as_bytes(), key.serialize_pem().as_bytes());
+            let certificates = Certificates::none();
+            certificates.show([&certificate.expect("it is good")]);
+            let tls = Tls::new(certificates).expect("it is set up");
+            let mut roots = RootCertStore::empty();
+            roots.add(made.der().clone()).expect("it is one");
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .expect("a version")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let host = ServerName::try_from("a.example").expect("a host");
+            Self {
+                client: ClientConnection::new(Arc::new(config), host).expect("a client"),
+                server: Records::new(tls.config.clone()).expect("a server"),
+                to_server: Vec::new(),
+                to_client: Vec::new(),
+                room: 0,
+                asked: Vec::new(),
+                heard: Vec::new(),
+                answered: Vec::new(),
+                read: Vec::new(),
+            }
+        }
+
+        /// Everything goes its way until nothing is left.
+        fn settle(&mut self) {
+            for _ in 0..1000 {
+                self.room = usize::MAX;
+                let (to, room) = (&mut self.to_client, &mut self.room);
+                self.server
+                    .flush(|bytes| take(to, room, bytes))
+                    .expect("it is there");
+                self.client_reads();
+                let is_still = self.to_server.is_empty() && !self.server.is_waiting();
+                if is_still && !self.server.has_plaintext() {
+                    return;
+                }
+                self.come(100_000, 5000);
+            }
+            panic!("they never come to an end");
+        }
+
+        fn client_reads(&mut self) {
+            while !self.to_client.is_empty() {
+                let mut bytes = &self.to_client[..];
+                self.client
+                    .read_tls(&mut bytes)
+                    .expect("memory can be read");
+                let len = self.to_client.len() - bytes.len();
+                self.to_client.drain(..len);
+                self.client.process_new_packets().expect("it is TLS");
+                let mut part = vec![0; 100_000];
+                while let Ok(len @ 1..) = self.client.reader().read(&mut part) {
+                    self.read.extend_from_slice(&part[..len]);
+                }
+            }
+            while self.client.wants_write() {
+                self.client
+                    .write_tls(&mut self.to_server)
+                    .expect("memory takes it");
+            }
+        }
+
+        fn come(&mut self, len: usize, room: usize) {
+            let mut out = vec![0; room];
+            if self.server.has_plaintext() {
+                let len = self.server.read(&mut out);
+                self.heard.extend_from_slice(&out[..len]);
+                return;
+            }
+            let len = len.min(self.to_server.len());
+            if len == 0 {
+                return;
+            }
+            let mut came = self.server.take_incoming();
+            came.extend(self.to_server.drain(..len));
+            let len = self.server.receive(&mut came, &mut out).expect("it is TLS");
+            self.heard.extend_from_slice(&out[..len]);
+        }
+
+        fn ask(&mut self, len: usize) {
+            let bytes = pattern(self.asked.len(), len);
+            self.client
+                .writer()
+                .write_all(&bytes)
+                .expect("it is buffered");
+            self.asked.extend_from_slice(&bytes);
+            self.client_reads();
+        }
+
+        fn answer(&mut self, len: usize, slice: usize) {
+            let bytes = pattern(self.answered.len(), len);
+            let slices: Vec<IoSlice<'_>> = bytes.chunks(slice).map(IoSlice::new).collect();
+            let (to, room) = (&mut self.to_client, &mut self.room);
+            match self.server.write(&slices, |bytes| take(to, room, bytes)) {
+                Ok(written) => self.answered.extend_from_slice(&bytes[..written]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            // At most one record more than the socket took, beside a change of keys.
+            assert!(self.server.outgoing.len() <= RECORD_BYTES + 2 * OVERHEAD_BYTES);
+        }
+    }
+
+    fn take(to: &mut Vec<u8>, room: &mut usize, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(*room);
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        *room -= len;
+        to.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn pattern(begin: usize, len: usize) -> Vec<u8> {
+        (begin..begin + len).map(|at| (at % 251) as u8).collect()
+    }
+
+    fn lives_through(version: &'static SupportedProtocolVersion, steps: Vec<Step>) {
+        let mut pair = Pair::new(version);
+        pair.client_reads();
+        pair.settle();
+        assert!(!pair.server.is_handshaking());
+        for step in steps {
+            match step {
+                Step::Ask(len) => pair.ask(len),
+                Step::ChangeKeys => {
+                    let _ = pair.client.refresh_traffic_keys();
+                    pair.client_reads();
+                }
+                Step::Come(len, room) => pair.come(len, room),
+                Step::Answer(len, slice) => pair.answer(len, slice),
+                Step::Take(len) => {
+                    pair.room = len;
+                    pair.client_reads();
+                }
+            }
+        }
+        pair.settle();
+        assert!(pair.heard == pair.asked, "the server heard something else");
+        assert!(
+            pair.read == pair.answered,
+            "the client heard something else"
+        );
+        // What is quiet keeps nothing.
+        assert_eq!(pair.server.incoming.capacity(), 0);
+        assert_eq!(pair.server.outgoing.capacity(), 0);
+        assert_eq!(pair.server.plaintext.capacity(), 0);
+        pair.client.send_close_notify();
+        pair.client_reads();
+        pair.settle();
+        assert!(pair.server.is_at_end());
+        pair.server.say_end();
+        pair.settle();
+        let closed = pair.client.process_new_packets().expect("it is TLS");
+        assert!(closed.peer_has_closed());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn both_hear_each_other_however_bytes_travel(is_new: bool, steps in steps()) {
+            let version = if is_new { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
+            lives_through(version, steps);
+        }
+
+        #[test]
+        fn nonsense_ends_it(begin in 0usize..600, nonsense in prop::collection::vec(any::<u8>(), 1..400)) {
+            let mut pair = Pair::new(&rustls::version::TLS13);
+            pair.client_reads();
+            let begin = begin.min(pair.to_server.len());
+            let mut came = [&pair.to_server[..begin], &nonsense].concat();
+            let mut out = [0; 100];
+            // An error, or more is waited for; never plaintext.
+            if let Ok(len) = pair.server.receive(&mut came, &mut out) {
+                prop_assert_eq!(len, 0);
+                prop_assert!(pair.server.is_handshaking());
+            } else {
+                prop_assert!(pair.server.is_at_end());
+            }
+        }
+    }
+
+    #[test]
+    fn keys_change_within_a_record_that_comes_in_part() {
+        // A KeyUpdate of 5 bytes in one record; whatever stands between its bytes, the server may speak.
+        let mut pair = Pair::new(&rustls::version::TLS13);
+        pair.client_reads();
+        pair.settle();
+        pair.client.refresh_traffic_keys().expect("TLS 1.3 can");
+        pair.client_reads();
+        pair.room = usize::MAX;
+        while !pair.to_server.is_empty() {
+            pair.come(1, 10);
+            pair.answer(100, 7);
+        }
+        pair.settle();
+        assert_eq!(pair.read, pair.answered);
+    }
+
+    #[test]
+    fn slices_are_gathered_from_anywhere() {
+        let parts: [&[u8]; 4] = [b"ab", b"", b"cde", b"f"];
+        let slices = parts.map(IoSlice::new);
+        for (skip, room, expected) in [
+            (0, 10, &b"abcdef"[..]),
+            (0, 3, b"abc"),
+            (1, 3, b"bcd"),
+            (2, 2, b"cd"),
+            (4, 5, b"ef"),
+            (6, 5, b""),
+        ] {
+            let mut into = vec![0; room];
+            let len = gather(&slices, skip, &mut into);
+            assert_eq!(&into[..len], expected, "{skip} {room}");
+        }
+    }
+}

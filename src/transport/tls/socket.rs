@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// A TCP socket with TLS on it.
-pub(crate) struct TlsSocket {
+pub struct TlsSocket {
     socket: TcpStream,
     state: Mutex<State>,
 }
@@ -52,7 +52,7 @@ impl TlsSocket {
     }
 
     /// Whether the two have not agreed on keys yet.
-    pub(crate) fn is_handshaking(&self) -> bool {
+    pub(in crate::transport) fn is_handshaking(&self) -> bool {
         self.state.lock().records.is_handshaking()
     }
 
