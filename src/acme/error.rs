@@ -134,3 +134,33 @@ pub(super) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::AcmeError;
+    use crate::acme::pace::Failure;
+
+    #[test]
+    fn what_an_authority_says_decides_how_soon_it_is_asked_again() {
+        for (kind, status, expected, failure) in [
+            ("rateLimited", 429, "has had enough", Failure::Refusal),
+            (
+                "accountDoesNotExist",
+                400,
+                "does not know the account",
+                Failure::Outage,
+            ),
+            ("rejectedIdentifier", 403, "refuses", Failure::Refusal),
+            ("serverInternal", 500, "cannot be asked", Failure::Outage),
+        ] {
+            let problem = serde_json::json!({
+                "type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "why", "status": status,
+            });
+            let problem = serde_json::from_value(problem).expect("a problem");
+            let error = AcmeError::from(instant_acme::Error::Api(problem));
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.kind(), failure, "{error}");
+            assert!(!error.repair().is_empty());
+        }
+    }
+}

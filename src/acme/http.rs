@@ -100,3 +100,26 @@ async fn call(
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?;
     Ok(Response::from_parts(head, Full::new(body.to_bytes())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::AuthorityClient;
+
+    #[test]
+    fn roots_that_cannot_be_used_are_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("roots.pem");
+        let refused = || {
+            AuthorityClient::new(Some(&file))
+                .err()
+                .map(|error| error.to_string())
+        };
+        assert!(refused().is_some_and(|error| error.contains("`ca_file` cannot be used")));
+        std::fs::write(&file, "nothing of use").expect("writes");
+        let empty = "`ca_file` cannot be used: it holds no certificate";
+        assert_eq!(refused().as_deref(), Some(empty));
+        let key = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).expect("signs");
+        std::fs::write(&file, key.cert.pem()).expect("writes");
+        assert_eq!(refused(), None);
+    }
+}

@@ -140,9 +140,10 @@ fn proof(domain: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, AcmeError> {
     let certificate = params.self_signed(&key).map_err(failed)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let chain = vec![certificate.der().clone()];
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map(Arc::new)
-        .map_err(|error| AcmeError::Crypto(error.to_string()))
+    // Not `from_der`: it reads the certificate as a client would, who has to refuse the proof for its critical extension.
+    let key = aws_lc_rs::sign::any_supported_type(&key)
+        .map_err(|error| AcmeError::Crypto(error.to_string()))?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 /// Which domain the authority did not believe, and why.

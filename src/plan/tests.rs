@@ -1076,3 +1076,50 @@ fn what_tokens_are_asked_for_makes_sense() {
         assert_eq!(keys_told(&jwt(more)), expected, "{more}");
     }
 }
+
+#[test]
+fn the_edge_is_planned_with_its_defaults() {
+    let text = file(&[
+        (
+            "server",
+            "{listen: [{address: '127.0.0.1:8443', tls: {acme: {domains: [rt.example.com], terms_agreed: true}}}], hosts: [rt.example.com, '*.example.org'], api: {keys: {a: {secret: sixteen-bytes-or-more, scopes: [publish]}}, cors: {origins: ['https://*.example.com', 'null']}}}",
+        ),
+        (
+            "pages",
+            "{/: ./public, /docs: {folder: ./docs, headers: {X-Frame-Options: '', Cache-Control: no-cache}}}",
+        ),
+    ]);
+    let (outcome, told) = planned(&text);
+    let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
+    let crate::plan::Tls::Acme(acme) = &**plan.server.listen[0].tls.as_ref().expect("TLS") else {
+        panic!("not from an authority");
+    };
+    assert_eq!(
+        &*acme.directory,
+        "https://acme-v02.api.letsencrypt.org/directory"
+    );
+    assert_eq!(acme.cache, std::path::Path::new("acme"));
+    let below = crate::plan::HostName::Below(".example.org".into());
+    assert_eq!(plan.server.hosts[1], below);
+    let cors = plan.server.api.as_ref().and_then(|api| api.cors.as_ref());
+    let cors = cors.expect("it is on");
+    assert_eq!(
+        (cors.listed.len(), cors.subdomains.len(), cors.any),
+        (1, 1, false)
+    );
+    // The folder within comes first.
+    let paths: Vec<&str> = plan.pages.iter().map(|page| &*page.path).collect();
+    assert_eq!(paths, ["/docs", "/"]);
+    let names = |page: usize| -> Vec<&str> {
+        let headers = plan.pages[page].headers.iter();
+        headers.map(|(name, _)| &**name).collect()
+    };
+    let kept = [
+        "content-security-policy",
+        "referrer-policy",
+        "x-content-type-options",
+        "cache-control",
+    ];
+    assert_eq!(names(0), kept);
+    assert_eq!(names(1).len(), 4);
+}
