@@ -148,7 +148,8 @@ fn tell(account: &rule::Account, json: &mut Map<String, Value>) {
         .parts
         .iter()
         .map(|part| {
-            let mut json = json!({"text": part.text, "says": says(&part.answer), "decides": part.decides});
+            let mut json =
+                json!({"text": part.text, "says": says(&part.answer), "decides": part.decides});
             if let Answer::Failed(failure) = &part.answer {
                 json["failure"] = failure.to_string().into();
             }

@@ -109,13 +109,10 @@ impl<'a> Inquiry<'a> {
             let clauses = [Clause::new("endpoints", endpoint.path.as_str(), "allow")];
             let step = Step::new("allow", endpoint.path.as_str());
             let facts = visitor.facts();
-            self.trail.ask(
-                step,
-                &clauses,
-                Telling::Status,
-                Reads::default(),
-                |judge| decision::may_connect(judge, rule, &facts),
-            )?;
+            self.trail
+                .ask(step, &clauses, Telling::Status, Reads::default(), |judge| {
+                    decision::may_connect(judge, rule, &facts)
+                })?;
         }
         let mut rooms: Vec<Target> = Vec::new();
         for (index, automatic) in endpoint.auto_join.iter().enumerate() {
@@ -217,12 +214,7 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Whether the room itself lets somebody in.
-    fn enter(
-        &mut self,
-        visitor: &Visitor<'_>,
-        target: Target,
-        telling: Telling,
-    ) -> Option<Target> {
+    fn enter(&mut self, visitor: &Visitor<'_>, target: Target, telling: Telling) -> Option<Target> {
         let (name, pattern) = (&target.name, target.kind.pattern.as_str());
         let standing = self.around.room(name, &visitor.user.id);
         let unknown = Reads {
@@ -233,10 +225,9 @@ impl<'a> Inquiry<'a> {
         let clauses = [Clause::new("rooms", pattern, "may_join")];
         let step = Step::new("may_join", name.as_str());
         let facts = visitor.facts();
-        self.trail
-            .ask(step, &clauses, telling, unknown, |judge| {
-                decision::may_join(judge, &target, users_count, &facts)
-            })?;
+        self.trail.ask(step, &clauses, telling, unknown, |judge| {
+            decision::may_join(judge, &target, users_count, &facts)
+        })?;
         self.room_for(&target, standing, telling)?;
         Some(target)
     }

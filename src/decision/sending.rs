@@ -134,9 +134,7 @@ impl Inquiry<'_> {
             (Protocol::Json, Err(error)) => {
                 let message = format!("the data is not JSON: {error}");
                 let reject = Reject::new(RejectCode::BadJson, message);
-                return self
-                    .trail
-                    .demand(step(), &here, Telling::Code, Err(reject));
+                return self.trail.demand(step(), &here, Telling::Code, Err(reject));
             }
         };
         let max = endpoint.limits.message_size;
@@ -146,9 +144,7 @@ impl Inquiry<'_> {
                 text.len()
             );
             let reject = Reject::new(RejectCode::TooLarge, message);
-            return self
-                .trail
-                .demand(step(), &here, Telling::Code, Err(reject));
+            return self.trail.demand(step(), &here, Telling::Code, Err(reject));
         }
         let data = match &endpoint.protocol {
             Protocol::Text(_) => Ok(Value::from(text).to_string()),

@@ -147,7 +147,10 @@ fn refuse(step: &mut Step, reject: &Reject, telling: Telling) {
         Telling::Code => step.code = Some(reject.code.as_str()),
     }
     if step.detail.is_none() {
-        let violations = reject.details.as_ref().and_then(|details| details.as_array());
+        let violations = reject
+            .details
+            .as_ref()
+            .and_then(|details| details.as_array());
         let violations: Vec<String> = violations
             .into_iter()
             .flatten()
@@ -163,6 +166,8 @@ fn refuse(step: &mut Step, reject: &Reject, telling: Telling) {
     }
     if telling == Telling::LeftOut {
         let why = step.detail.take().unwrap_or_default();
-        step.detail = Some(format!("left out, since it stands under `when_allowed`: {why}"));
+        step.detail = Some(format!(
+            "left out, since it stands under `when_allowed`: {why}"
+        ));
     }
 }

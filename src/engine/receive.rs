@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::decision::{self, Seat, Taker};
-use crate::engine::{Engine, Hall};
 use crate::engine::connection::Connection;
 use crate::engine::data::Data;
 use crate::engine::feed::Audience;
@@ -14,6 +13,7 @@ use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
+use crate::engine::{Engine, Hall};
 use crate::plan::{Message, OnExceed, Protocol, RawRoute};
 use crate::protocol::{
     ClientFrame, CloseCode, Frame, MessageFrame, Reject, RejectCode, decode_onto,

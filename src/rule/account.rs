@@ -420,10 +420,13 @@ mod tests {
                 "!(user.claims.muted) && size(user.claims.role) > 2",
                 json!({}),
                 Answer::Failed(
-                    Rule::compile("size(user.claims.role) > 2", &Known {
-                        user: true,
-                        ..Known::default()
-                    })
+                    Rule::compile(
+                        "size(user.claims.role) > 2",
+                        &Known {
+                            user: true,
+                            ..Known::default()
+                        },
+                    )
                     .expect("a rule")
                     .allows(&Facts {
                         user: Some(&User {
@@ -493,7 +496,10 @@ mod tests {
         ] {
             let found = account(text, json!({}), unknown);
             assert_eq!(found.answer, expected, "{text}");
-            let counted = found.values.iter().any(|(name, _)| name == "room.users_count");
+            let counted = found
+                .values
+                .iter()
+                .any(|(name, _)| name == "room.users_count");
             assert!(!counted, "{text}: a stand-in is shown");
         }
     }

@@ -18,6 +18,7 @@ mod reach;
 mod room;
 mod rule;
 mod schema;
+mod security;
 mod server;
 mod shape;
 
@@ -53,6 +54,7 @@ pub fn build(read: &Read, files: &dyn Files) -> Outcome {
         lines: line::lines(read),
         ..plan
     });
+    lowering.findings.extend(security::secrets_in_file(read));
     let mut findings = read.findings.clone();
     let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
     let missing = &schema_codes::UNRESOLVED_REFERENCE;
@@ -202,6 +204,7 @@ impl<'a> Lowering<'a> {
                 self.idle_rules();
             }
         }
+        self.security();
         Some(Plan {
             server: server?,
             pages,

@@ -133,8 +133,8 @@ fn passed(mode: &AuthMode, knock: &Knock<'_>, identity: &Identity) -> Step {
     if claims.len() <= CLAIMS_BYTES_MAX && claims != "{}" {
         detail += &format!(", with the claims {claims}");
     }
-    let unused = matches!(knock.question.who, Who::Token(_))
-        && !matches!(mode.method, AuthMethod::Jwt(_));
+    let unused =
+        matches!(knock.question.who, Who::Token(_)) && !matches!(mode.method, AuthMethod::Jwt(_));
     if unused {
         detail += "; the token is not looked at";
     }
@@ -263,7 +263,8 @@ fn assumed_claims(
             let claims = Value::Object(claims);
             if let Some(Err(violations)) = jwt.claims.as_ref().map(|schema| schema.check(&claims)) {
                 let first = violations.first();
-                let (path, message) = first.map_or(("", ""), |first| (&*first.path, &*first.message));
+                let (path, message) =
+                    first.map_or(("", ""), |first| (&*first.path, &*first.message));
                 return Err(format!(
                     "`{name}` refuses a token with these claims: claims{path} {message}"
                 ));

@@ -3,6 +3,7 @@
 //! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
 
 mod admission;
+mod agreement;
 mod auth;
 mod bench;
 mod client;
