@@ -147,15 +147,22 @@ impl Keyed {
         }
     }
 
-    /// How long the bucket of `key` has no token; nothing is taken.
-    pub(super) fn wait(&self, key: Key<'_>, now: Monotonic) -> Duration {
+    /// How long the bucket of `key` has no token for who comes behind `ahead` others; nothing is taken. Without a key it is a full
+    /// one.
+    pub(super) fn wait(&self, key: Option<Key<'_>>, now: Monotonic, ahead: usize) -> Duration {
+        let mut bucket = key.map_or_else(FullAt::default, |key| self.look(key));
+        for _ in 0..ahead {
+            self.filling.take(&mut bucket, now);
+        }
+        self.filling.take(&mut bucket, now).unwrap_or_default()
+    }
+
+    fn look(&self, key: Key<'_>) -> FullAt {
         let hash = self.hasher.hash_one(key);
         let shard = &self.shards[(hash >> 32) as usize % SHARDS];
         let table = shard.lock();
         let known = table.find(hash, |(known, _)| known.as_key() == key);
-        let mut bucket = known.map_or_else(FullAt::default, |(_, bucket)| *bucket);
-        drop(table);
-        self.filling.take(&mut bucket, now).unwrap_or_default()
+        known.map_or_else(FullAt::default, |(_, bucket)| *bucket)
     }
 
     /// Forgets the buckets that are full.

@@ -125,8 +125,8 @@ impl Limits {
         })
     }
 
-    /// How long there is no token for `subject`, of which nothing is taken. A new connection's own bucket is full.
-    pub(super) fn wait(&self, limit: &RateLimit, subject: Subject<'_>) -> Duration {
+    /// How long there is no token for `subject` behind `ahead` others of its own; nothing is taken. A new connection's bucket is full.
+    pub(super) fn wait(&self, limit: &RateLimit, subject: Subject<'_>, ahead: usize) -> Duration {
         let key = match limit.per {
             RateKey::Connection => None,
             RateKey::User => subject.user.map(Key::User),
@@ -135,10 +135,10 @@ impl Limits {
             RateKey::Endpoint => subject.endpoint.map(|of| Key::Endpoint(of.index)),
             RateKey::Server => Some(Key::Server),
         };
-        let now = self.clock.monotonic();
-        key.map_or(Duration::ZERO, |key| {
-            self.limits[limit.index].wait(key, now)
-        })
+        if key.is_none() && limit.per != RateKey::Connection {
+            return Duration::ZERO;
+        }
+        self.limits[limit.index].wait(key, self.clock.monotonic(), ahead)
     }
 
     /// Forgets the buckets that are full again.

@@ -27,14 +27,14 @@ impl Surroundings for Engine {
         })
     }
 
-    fn wait(&self, limit: &RateLimit, asker: Asker<'_>) -> Option<Duration> {
+    fn wait(&self, limit: &RateLimit, asker: Asker<'_>, ahead: usize) -> Option<Duration> {
         let subject = Subject {
             user: asker.user,
             ip: asker.ip,
             room: asker.room,
             endpoint: asker.endpoint,
         };
-        Some(self.limits.wait(limit, subject))
+        Some(self.limits.wait(limit, subject, ahead))
     }
 
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize> {
