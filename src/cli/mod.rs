@@ -11,6 +11,7 @@ mod load;
 mod print;
 mod serve;
 mod token;
+mod why;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ Examples:
   trunkline serve
   trunkline check --deny warnings
   trunkline token --auth member --user-id 7
+  trunkline why --endpoint /ws --user-id 7 --join room:1
 
 Exit codes:
   0  fine
@@ -54,6 +56,7 @@ enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Token(token::Arguments),
+    Why(Box<why::Arguments>),
     Bench(Box<bench::Arguments>),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
@@ -81,6 +84,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Token(arguments) => token::run(arguments),
+            Self::Why(arguments) => why::run(&arguments),
             Self::Bench(arguments) => bench::run(*arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),

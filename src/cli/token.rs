@@ -116,7 +116,7 @@ fn unknown_mode(arguments: &Arguments, plan: &Plan) -> String {
     format!("{file} has no auth mode `{}`: {help}", arguments.auth)
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => {
             let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());

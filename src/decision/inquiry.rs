@@ -34,6 +34,8 @@ pub struct Inquiry<'a> {
     pub(super) around: &'a dyn Surroundings,
     /// The steps so far.
     pub trail: Trail<'a>,
+    /// The rate limits, by number, of which the steps so far would have taken a token.
+    taken: Vec<usize>,
 }
 
 impl<'a> Visitor<'a> {
@@ -70,6 +72,7 @@ impl<'a> Inquiry<'a> {
             plan,
             around,
             trail: Trail::new(plan),
+            taken: Vec::new(),
         }
     }
 
@@ -279,13 +282,17 @@ impl<'a> Inquiry<'a> {
     ) -> Option<()> {
         for limit in limits {
             let step = Step::new(name, &*limit.name);
-            let step = match self.around.wait(limit, asker) {
+            let ahead = self.taken.iter().filter(|taken| **taken == limit.index);
+            let step = match self.around.wait(limit, asker, ahead.count()) {
                 None => step.detail("how many tokens are left, a running server knows"),
                 Some(Duration::ZERO) => step.detail("there is a token"),
                 Some(wait) => exceeded(step, limit, wait, telling),
             };
             let clauses = [Clause::new("rate_limits", &limit.name, "")];
             self.trail.take(step, &clauses)?;
+            if limit.per != RateKey::Room || asker.room.is_some() {
+                self.taken.push(limit.index);
+            }
         }
         Some(())
     }

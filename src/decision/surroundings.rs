@@ -11,8 +11,8 @@ pub trait Surroundings {
     /// How a room stands to a user.
     fn room(&self, room: &RoomName, user: &UserId) -> Option<Standing>;
 
-    /// How long the bucket of `limit` has no token for `asker`; zero where it has one.
-    fn wait(&self, limit: &RateLimit, asker: Asker<'_>) -> Option<Duration>;
+    /// How long the bucket of `limit` has no token for `asker` once it has taken `ahead` of them; zero where it has one.
+    fn wait(&self, limit: &RateLimit, asker: Asker<'_>, ahead: usize) -> Option<Duration>;
 
     /// How many connections a user has at an endpoint.
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize>;
@@ -59,7 +59,7 @@ impl Surroundings for FileAlone {
         None
     }
 
-    fn wait(&self, _: &RateLimit, _: Asker<'_>) -> Option<Duration> {
+    fn wait(&self, _: &RateLimit, _: Asker<'_>, _: usize) -> Option<Duration> {
         None
     }
 

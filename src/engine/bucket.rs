@@ -174,15 +174,28 @@ impl Keyed {
         Taken { wait, evicted }
     }
 
-    /// How long the bucket of `key` has too few tokens; nothing is taken.
-    pub(super) fn wait(&self, key: Key<'_>, tokens: u64, now: Monotonic) -> Duration {
+    /// How long the bucket of `key` has too few tokens for who comes behind `ahead` others; nothing is taken. Without a key it is a
+    /// full one.
+    pub(super) fn wait(
+        &self,
+        key: Option<Key<'_>>,
+        tokens: u64,
+        now: Monotonic,
+        ahead: usize,
+    ) -> Duration {
+        let mut bucket = key.map_or_else(FullAt::default, |key| self.look(key));
+        for _ in 0..ahead {
+            self.filling.take(&mut bucket, tokens, now);
+        }
+        let wait = self.filling.take(&mut bucket, tokens, now);
+        wait.unwrap_or_default()
+    }
+
+    fn look(&self, key: Key<'_>) -> FullAt {
         let hash = self.hasher.hash_one(key);
         let shard = self.shards[(hash >> 32) as usize % SHARDS].lock();
         let known = shard.find(hash, |bucket| bucket.hash == hash);
-        let mut full_at = known.map_or_else(FullAt::default, |bucket| bucket.full_at);
-        drop(shard);
-        let wait = self.filling.take(&mut full_at, tokens, now);
-        wait.unwrap_or_default()
+        known.map_or_else(FullAt::default, |bucket| bucket.full_at)
     }
 
     /// Forgets the full buckets of one shard after the other: of all, when called [`SHARDS`] times with numbers that follow each

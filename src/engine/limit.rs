@@ -197,12 +197,15 @@ impl Limits {
         })
     }
 
-    /// How long there are too few tokens for `subject`, of which nothing is taken. A new connection's own bucket is full.
-    pub(super) fn wait(&self, limit: &RateLimit, subject: Subject<'_>) -> Duration {
+    /// How long there are too few tokens for `subject` behind `ahead` others of its own; nothing is taken. A new connection's bucket
+    /// is full.
+    pub(super) fn wait(&self, limit: &RateLimit, subject: Subject<'_>, ahead: usize) -> Duration {
+        let key = subject.key(limit.per);
+        if key.is_none() && limit.per != RateKey::Connection {
+            return Duration::ZERO;
+        }
         let now = self.clock.monotonic();
-        subject.key(limit.per).map_or(Duration::ZERO, |key| {
-            self.limits[limit.index].wait(key, subject.tokens(limit), now)
-        })
+        self.limits[limit.index].wait(key, subject.tokens(limit), now, ahead)
     }
 
     /// Whether one more may be where there are `others`; counts what exceeds the limit, and what would.

@@ -27,7 +27,7 @@ impl Surroundings for Engine {
         })
     }
 
-    fn wait(&self, limit: &RateLimit, asker: Asker<'_>) -> Option<Duration> {
+    fn wait(&self, limit: &RateLimit, asker: Asker<'_>, ahead: usize) -> Option<Duration> {
         let subject = Subject {
             user: asker.user,
             ip: asker.ip,
@@ -36,7 +36,7 @@ impl Surroundings for Engine {
             message: asker.message.map(|message| message.index),
             bytes: asker.bytes,
         };
-        Some(self.limits.wait(limit, subject))
+        Some(self.limits.wait(limit, subject, ahead))
     }
 
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize> {

@@ -119,6 +119,43 @@ fn reports_are_as_they_were_agreed() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Each code of an attack shows a file that invites it and one that does not; both are files of its folder, and the report says so.
+#[test]
+fn attacks_are_shown_and_repaired() {
+    for code in catalogue::security::ALL {
+        let folder = folder_of(code.slug);
+        let read_in = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let mut examples = code
+            .explanation
+            .split("\n\n")
+            .filter(|block| block.starts_with("    "));
+        for name in ["channels.yaml", "good/channels.yaml"] {
+            let file = read_in(name);
+            let example = examples.next().unwrap_or_default();
+            assert!(
+                !example.is_empty(),
+                "{} shows no example for {name}",
+                code.slug
+            );
+            for line in example.lines().map(str::trim) {
+                let stands = file.lines().any(|other| other.trim() == line);
+                assert!(stands, "{}: `{line}` does not stand in {name}", code.slug);
+            }
+        }
+        assert!(
+            report(&folder).contains(code.slug),
+            "{}: the bad file",
+            code.slug
+        );
+        let good = report(&folder.join("good"));
+        assert!(
+            !good.contains(code.slug),
+            "{}: the good file\n{good}",
+            code.slug
+        );
+    }
+}
+
 #[test]
 fn the_list_of_codes_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md");
@@ -138,7 +175,7 @@ served; one with warnings is, and is probably not what was meant. Codes keep the
                 "schema" => "JSON Schemas",
                 "rule" => "rules, expressions and templates",
                 "plan" => "what the file means",
-                "security" => "what runs and is not safe",
+                "security" => "what an attacker would like about it",
                 other => panic!("say what `{other}/…` is about"),
             };
             page += &format!("\n## `{of}/…`: {title}\n");

@@ -6,6 +6,7 @@ pub mod config;
 pub mod plan;
 pub mod rule;
 pub mod schema;
+pub mod security;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,16 @@ pub struct Code {
 
 /// Every code there is.
 pub fn all() -> impl Iterator<Item = &'static Code> {
-    [config::ALL, schema::ALL, rule::ALL, plan::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        config::ALL,
+        schema::ALL,
+        rule::ALL,
+        plan::ALL,
+        security::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The code called `slug`.

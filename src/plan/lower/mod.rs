@@ -24,6 +24,7 @@ mod room;
 mod rule;
 mod sanitize;
 mod schema;
+mod security;
 mod server;
 mod shape;
 mod tls;
@@ -68,6 +69,7 @@ pub fn build_at(read: &Read, files: &dyn Files, now: Option<Timestamp>) -> Outco
         lines: line::lines(read),
         ..plan
     });
+    lowering.findings.extend(security::secrets_in_file(read));
     let mut findings = read.findings.clone();
     let told: Vec<Span> = findings.iter().map(|finding| finding.span).collect();
     let missing = &schema_codes::UNRESOLVED_REFERENCE;
@@ -225,6 +227,7 @@ impl<'a> Lowering<'a> {
                 self.idle_rules();
             }
         }
+        self.security();
         Some(Plan {
             server: server?,
             pages,

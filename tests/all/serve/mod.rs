@@ -4,6 +4,7 @@
 
 mod admission;
 mod audiences;
+mod agreement;
 mod auth;
 mod bench;
 mod client;

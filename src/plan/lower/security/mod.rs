@@ -1,0 +1,84 @@
+//! What an attacker would like about the file. Few findings, each for one attack, and only where the file invites it: what is
+//! reached from this machine alone is not called public.
+
+mod identity;
+mod network;
+mod secret;
+
+use crate::config::{
+    AuthMethod, AuthMode, Config, Credential, CredentialPlace, Endpoint, Listener,
+};
+use crate::plan::lower::Lowering;
+
+impl Lowering<'_> {
+    /// Finds what an attacker would like, secrets in the file aside: those take the file's text.
+    pub(super) fn security(&mut self) {
+        self.reached_in_the_clear();
+        self.everyone_is_trusted();
+        self.configuration_is_served();
+        self.pages_that_anyone_writes();
+        self.any_audience();
+        self.guests_without_limits();
+        self.chosen_identities();
+        self.open_inboxes();
+    }
+}
+
+pub(super) use secret::secrets_in_file;
+
+/// The auth modes that an endpoint names.
+fn modes_of<'c>(
+    config: &'c Config,
+    endpoint: &'c Endpoint,
+) -> impl Iterator<Item = (&'c str, &'c AuthMode)> {
+    endpoint.auth.iter().filter_map(|cited| {
+        let mut modes = config.auth.iter();
+        let (name, mode) = modes.find(|(name, _)| name.value == cited.as_str())?;
+        Some((&*name.value, mode))
+    })
+}
+
+/// Whether browsers send the mode's credential by themselves.
+fn takes_cookies(mode: &AuthMode) -> bool {
+    match &mode.method {
+        Some(AuthMethod::Session(_)) => true,
+        Some(AuthMethod::Jwt(jwt)) => {
+            let credential = jwt.value.credential.as_ref();
+            credential.is_some_and(|credential| match &credential.value {
+                Credential::Request(places) => places
+                    .iter()
+                    .any(|(place, _)| place.value == CredentialPlace::Cookie),
+                Credential::FirstMessage(_) => false,
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Whether a listener is reached from other machines.
+fn is_public(listener: &Listener) -> bool {
+    let Some(address) = &listener.address else {
+        return false;
+    };
+    let address = address.as_str();
+    !address.starts_with("unix:") && !is_this_machine(host_of(address))
+}
+
+/// Whether clients come from other machines: to a listener, or through a proxy.
+fn is_exposed(config: &Config) -> bool {
+    config.server.listen.iter().any(is_public) || !config.server.trusted_proxies.is_empty()
+}
+
+/// The host of `HOST:PORT`.
+fn host_of(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
