@@ -20,3 +20,4 @@ pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod vocab;
+pub mod webhook;

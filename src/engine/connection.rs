@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 
 use crate::engine::Hall;
 use crate::engine::bucket::ConnectionBuckets;
+use crate::engine::doorstep::Doorstep;
+use crate::engine::joining::Pass;
 use crate::engine::link::Link;
 use crate::engine::outbox::Outbox;
 use crate::engine::outlet::Outlet;
@@ -45,6 +47,8 @@ pub struct Connection {
     refreshed: AtomicBool,
     /// Whether the client was told that its token ends.
     told: AtomicBool,
+    /// Whether something came that was waited for.
+    pub(super) has_mail: AtomicBool,
     /// Where from.
     pub ip: IpAddr,
     last_heard: AtomicU64,
@@ -84,6 +88,8 @@ pub(super) struct Inner {
     stays: u32,
     /// What came of later tokens.
     pub(super) tokens: Option<Box<Tokens>>,
+    /// What it waits for.
+    pub(super) doorstep: Option<Box<Doorstep>>,
     pub(super) buckets: ConnectionBuckets,
     /// What is to be done for it next.
     pub(super) timer: Option<TimerKey>,
@@ -98,7 +104,7 @@ pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
 
 impl Inner {
     /// Takes a seat.
-    pub(super) fn sit(&mut self, hall: &Arc<Hall>, audiences: AudienceSet) {
+    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass) -> u32 {
         self.stays = self.stays.wrapping_add(1);
         if self.seats.is_empty() {
             // Most are in one room.
@@ -107,15 +113,10 @@ impl Inner {
         self.seats.push(Seat {
             hall: hall.clone(),
             stay: self.stays,
-            audiences,
+            audiences: pass.audiences,
+            said_by: pass.said_by,
         });
-    }
-
-    /// Gives `seat` up; says whether it was still taken.
-    pub(super) fn stand_up(&mut self, seat: &Seat) -> bool {
-        let before = self.seats.len();
-        self.seats.retain(|known| known.stay != seat.stay);
-        self.seats.len() < before
+        self.stays
     }
 
     /// Makes who sits on `seat` a reader of other audiences; says whether it still sits there.
@@ -170,6 +171,7 @@ impl Connection {
             abandoned: AtomicBool::new(false),
             refreshed: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            has_mail: AtomicBool::new(false),
             link: parts.link,
             outbox: Mutex::new(Outbox::new()),
             waker: Mutex::new(None),

@@ -10,7 +10,8 @@ impl Engine {
             Ok(true) => true,
             Ok(false) => {
                 if let Some(label) = rule.label() {
-                    self.denied(label, facts);
+                    let room = facts.room.map(|room| room.name);
+                    self.denied(label, facts.user.map(|user| user.id.as_str()), room);
                 }
                 false
             }
@@ -34,7 +35,7 @@ impl Engine {
     }
 
     /// Counts and logs that what stands at `label` said no.
-    pub(super) fn denied(&self, label: &Label, facts: &Facts<'_>) {
+    pub(super) fn denied(&self, label: &Label, user: Option<&str>, room: Option<&str>) {
         if let Some(counter) = self.metrics.denials.get(label.index) {
             counter.inc();
         }
@@ -42,8 +43,8 @@ impl Engine {
             rule = &*label.name,
             place = &*label.place,
             text = &*label.text,
-            user = facts.user.map(|user| user.id.as_str()),
-            room = facts.room.map(|room| room.name),
+            user,
+            room,
             "denied"
         );
     }

@@ -29,6 +29,11 @@ impl Engine {
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
+        let is_over = |expires_at| self.clock.now() >= expires_at;
+        if pass.expires_at.is_some_and(is_over) {
+            let text = "what lets you in has expired";
+            return Err(Reject::new(RejectCode::Forbidden, text));
+        }
         let receives_by_reading = target
             .kind
             .inbox
@@ -77,7 +82,10 @@ impl Engine {
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
-                connection.inner.lock().sit(hall, audiences);
+                let stay = connection.inner.lock().sit(hall, pass);
+                if let Some(expires_at) = pass.expires_at {
+                    self.end_stay_at(connection, stay, expires_at);
+                }
                 Ok((standing, flush_if_needed(hall, &mut state.queue)))
             },
         )?;
@@ -146,12 +154,21 @@ impl Engine {
         name: &str,
         id: Option<&str>,
     ) -> Result<(), Reject> {
-        let hall = seat(connection, name)?;
-        connection
-            .inner
-            .lock()
-            .seats
-            .retain(|seat| !Arc::ptr_eq(&seat.hall, &hall));
+        let was_called_off = self.call_off(connection, name);
+        let seat = {
+            let inner = connection.inner.lock();
+            let mut seats = inner.seats.iter();
+            seats.find(|seat| seat.name.as_str() == name).cloned()
+        };
+        let seat = seat.filter(|seat| self.stand_up(connection, seat.stay));
+        let Some(Seat { hall, .. }) = seat else {
+            if !was_called_off {
+                return Err(not_joined(name));
+            }
+            let answer = Object::new("left", 64).optional("id", id);
+            connection.send(&answer.field("room", name).finish());
+            return Ok(());
+        };
         let answer = Object::new("left", 64)
             .optional("id", id)
             .field("room", hall.name.as_str())
@@ -168,7 +185,7 @@ impl Engine {
         reason: &str,
         over: Option<&Arc<Changeover>>,
     ) {
-        if !connection.inner.lock().stand_up(seat) {
+        if !self.stand_up(connection, seat.stay) {
             return;
         }
         if let Some(over) = over {
@@ -284,8 +301,11 @@ pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<
 pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
     let inner = connection.inner.lock();
     let found = inner.seats.iter().find(|seat| seat.name.as_str() == name);
-    found.map(|seat| seat.hall.clone()).ok_or_else(|| {
-        let shown: String = name.chars().take(128).collect();
-        Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
-    })
+    let found = found.map(|seat| seat.hall.clone());
+    found.ok_or_else(|| not_joined(name))
+}
+
+fn not_joined(name: &str) -> Reject {
+    let shown: String = name.chars().take(128).collect();
+    Reject::new(RejectCode::NotJoined, format!("you are not in `{shown}`"))
 }

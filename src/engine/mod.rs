@@ -15,6 +15,8 @@ mod data;
 mod deflate;
 mod denial;
 mod dispatch;
+mod doors;
+mod doorstep;
 mod feed;
 mod flush;
 mod form;
@@ -84,6 +86,7 @@ pub struct Engine {
     connections: AtomicUsize,
     connection_ids: ticket::ConnectionIds,
     authenticator: OnceLock<Arc<Authenticator>>,
+    doors: doors::Doors,
     limits: limit::Limits,
     timers: timer::Timers,
     alarms: timer::Alarms,
@@ -113,6 +116,7 @@ impl Engine {
         let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
         Arc::new(Self {
             ceiling: memory::Ceiling::new(&plan, memory),
+            doors: doors::Doors::new(&plan, &clock, &metrics),
             limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),

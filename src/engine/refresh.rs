@@ -1,6 +1,7 @@
 //! A fresh token on a living connection: the identity behind it is replaced, and every rule is asked again.
 
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -8,9 +9,10 @@ use parking_lot::Mutex;
 use crate::auth::{AuthError, Authenticator, RefusalKind};
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
+use crate::engine::doorstep::Mail;
 use crate::engine::joining::Target;
-use crate::engine::seat::Seat;
-use crate::plan::{AuthMethod, AuthMode, Endpoint, Expiry, Protocol};
+use crate::engine::seat::{SaidBy, Seat};
+use crate::plan::{AuthMethod, AuthMode, Endpoint, Expiry, MayJoin, Protocol};
 use crate::protocol::{CloseCode, Frame, Object, Reject, RejectCode};
 use crate::vocab::{AudienceSet, Identity, Monotonic, Timestamp, User};
 
@@ -29,6 +31,9 @@ pub(super) struct Tokens {
     fresh: Option<Identity>,
     /// Its taking effect, until it has.
     over: Weak<Changeover>,
+    /// Tokens that ever came, and which of them is in force.
+    count: u32,
+    in_force: u32,
 }
 
 impl Tokens {
@@ -37,6 +42,8 @@ impl Tokens {
             full_at: now,
             fresh: None,
             over: Weak::new(),
+            count: 0,
+            in_force: 0,
         }
     }
 
@@ -132,8 +139,9 @@ impl Engine {
         id: Option<&str>,
         token: &str,
     ) -> Result<(), Reject> {
-        let modes: Vec<_> = token_modes(&connection.endpoint).collect();
+        let modes: Vec<Arc<AuthMode>> = token_modes(&connection.endpoint).cloned().collect();
         let authenticator = self.authenticator.get().filter(|_| !modes.is_empty());
+        let authenticator = authenticator.cloned();
         let Some(authenticator) = authenticator else {
             let text = "no tokens are taken here: connect again with the new credential";
             return Err(Reject::new(RejectCode::BadFrame, text));
@@ -144,14 +152,46 @@ impl Engine {
                 let text = "too many tokens in a short time";
                 Reject::new(RejectCode::RateLimited, text).retry_after(wait)
             })?;
-        let mut outcome = Err(AuthError::NoTokens);
-        for mode in modes {
-            outcome = authenticator.identify_token(mode, token);
-            if outcome.is_ok() {
-                break;
+        let number = connection.next_token();
+        let token: Box<str> = token.into();
+        let mut verified = Box::pin(async move {
+            let mut outcome = Err(AuthError::NoTokens);
+            for mode in modes {
+                outcome = authenticator.identify_token(&mode, &token).await;
+                if outcome.is_ok() {
+                    break;
+                }
             }
+            outcome
+        });
+        // Most keys are here, and then the frames behind this one are the new identity's.
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(outcome) = verified.as_mut().poll(&mut context) {
+            return self.take_token(connection, number, outcome, id);
         }
+        let (id, connection) = (id.map(Into::into), Arc::downgrade(connection));
+        tokio::spawn(async move {
+            let outcome = verified.await;
+            if let Some(connection) = connection.upgrade() {
+                connection.post(Mail::Token(number, id, outcome));
+            }
+        });
+        Ok(())
+    }
+
+    /// A token has been verified.
+    pub(super) fn take_token(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        number: u32,
+        outcome: Result<Identity, AuthError>,
+        id: Option<&str>,
+    ) -> Result<(), Reject> {
         let identity = outcome.map_err(|error| unauthenticated(&error))?;
+        if !connection.is_newest(number) {
+            let text = "a newer token has been taken meanwhile";
+            return Err(Reject::new(RejectCode::Conflict, text));
+        }
         self.take_identity(connection, identity, id)
     }
 
@@ -211,9 +251,18 @@ impl Engine {
         // As if it were not in yet.
         let users_count = hall.lock().room.members.users_count().saturating_sub(1);
         let facts = connection.facts(user, self.clock.now(), self.clock.monotonic());
-        match self.judge(&target, users_count, &facts) {
-            Ok(pass) if pass.audiences == seat.audiences => {}
-            Ok(pass) => self.change_audiences(connection, seat, pass.audiences, over),
+        let facts = target.facts(users_count, &facts);
+        let audiences = match (&target.kind.may_join, seat.said_by) {
+            (MayJoin::Rule(rule), _) => {
+                self.judge(rule, &target, &facts).map(|pass| pass.audiences)
+            }
+            // Who was let in by the application or a token stays as long as that says.
+            (_, SaidBy::Rules) => Ok(self.audiences(&target, &facts)),
+            (_, SaidBy::Pass) => Ok(seat.audiences),
+        };
+        match audiences {
+            Ok(audiences) if audiences == seat.audiences => {}
+            Ok(audiences) => self.change_audiences(connection, seat, audiences, over),
             Err(_) => self.put_out(connection, seat, "forbidden", Some(over)),
         }
     }
@@ -271,8 +320,8 @@ fn refreshed_mode(endpoint: &Endpoint) -> Option<Duration> {
     })
 }
 
-fn token_modes(endpoint: &Endpoint) -> impl Iterator<Item = &AuthMode> {
-    let modes = endpoint.auth.iter().map(|mode| &**mode);
+fn token_modes(endpoint: &Endpoint) -> impl Iterator<Item = &Arc<AuthMode>> {
+    let modes = endpoint.auth.iter();
     modes.filter(|mode| matches!(mode.method, AuthMethod::Jwt(_)))
 }
 
@@ -295,6 +344,25 @@ impl Connection {
             .tokens
             .get_or_insert_with(|| Box::new(Tokens::new(now)));
         tokens.spend(now)
+    }
+
+    /// The number of a token that comes.
+    fn next_token(&self) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.tokens.as_mut().map_or(0, |tokens| {
+            tokens.count += 1;
+            tokens.count
+        })
+    }
+
+    /// Whether no token is in force that came behind the one of this number; then that is.
+    fn is_newest(&self, number: u32) -> bool {
+        let mut inner = self.inner.lock();
+        inner.tokens.as_mut().is_some_and(|tokens| {
+            let is_newest = tokens.in_force < number;
+            tokens.in_force = tokens.in_force.max(number);
+            is_newest
+        })
     }
 
     fn take_identity(&self, identity: Identity, now: Monotonic) {

@@ -5,22 +5,29 @@
 //! from 0, for tables beside the Plan (metrics, rate-limit state).
 
 mod auth;
+mod call;
 mod endpoint;
+pub mod key;
 mod limit;
 mod lower;
 mod message;
 mod room;
 mod server;
 
-pub use auth::{AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, Place, Session};
+pub use auth::{
+    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    TokenKeys,
+};
+pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
+pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
-pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
+pub use room::{AnnounceTo, Audience, History, Inbox, MayJoin, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 
 use std::sync::Arc;

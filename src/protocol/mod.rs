@@ -9,6 +9,6 @@ pub mod websocket;
 pub use code::{CloseCode, Reject, RejectCode};
 pub use encode::{Frame, FrameKind, Object};
 pub use frame::{
-    ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
-    RoomSince, Undecodable, decode, decode_onto,
+    ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, JoinFrame, KEY_BYTES_MAX, MembersQuery,
+    MessageFrame, RoomSince, Undecodable, decode, decode_onto,
 };

@@ -18,6 +18,7 @@ use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
 use crate::transport::lobby::Lobby;
 use crate::transport::{Served, router};
 use crate::vocab::{Clock, SystemClock};
+use crate::webhook::Client;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,7 @@ impl Signals {
 /// A server that runs.
 pub struct Running {
     engine: Arc<Engine>,
+    authenticator: Arc<Authenticator>,
     health: Arc<Health>,
     addresses: Vec<SocketAddr>,
     listeners: JoinSet<()>,
@@ -107,7 +109,8 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let authenticator =
+            Arc::new(Authenticator::new(&plan.auth, clock, random).with_join_tokens(&plan.rooms));
         engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
         let served = Served {
@@ -150,11 +153,22 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
-        upkeep.spawn(authenticator.watch_sessions());
-        health.ready();
+        upkeep.spawn(authenticator.clone().watch_key_files());
+        upkeep.spawn(authenticator.clone().watch_sessions());
+        let client = Arc::new(Client::new());
+        let fetching = authenticator
+            .clone()
+            .fetch_keys(client, engine.metrics().clone());
+        upkeep.spawn(fetching);
+        if authenticator.awaits_keys() {
+            upkeep.spawn(be_ready_with_keys(authenticator.clone(), health.clone()));
+        } else {
+            health.ready();
+        }
         tell(&plan, &addresses);
         Ok(Self {
             engine,
+            authenticator,
             health,
             addresses,
             listeners,
@@ -170,6 +184,11 @@ impl Running {
     /// What it runs.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Who it lets in.
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
     }
 
     /// Refuses new connections, tells the others to come back later, waits for them at most for the Plan's grace, and ends.
@@ -192,6 +211,12 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Until an issuer has been heard, its users would be refused here: others may still be let in by a server that knows the keys.
+async fn be_ready_with_keys(authenticator: Arc<Authenticator>, health: Arc<Health>) {
+    authenticator.first_keys().await;
+    health.ready();
 }
 
 fn metrics(plan: &Plan) -> Metrics {

@@ -9,7 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::keys::{KeyMetrics, Keys};
 use crate::telemetry::process::Process;
+use crate::telemetry::questions::{QuestionMetrics, Questions};
 
 /// What `/metrics` is: OpenMetrics 1.0.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -170,6 +172,8 @@ pub struct Metrics {
     pub reply_failures: Counter,
     /// Panics that ended one connection.
     pub panics: Counter,
+    keys: Keys,
+    questions: Questions,
     registry: Registry,
 }
 
@@ -272,6 +276,8 @@ impl Metrics {
             ),
             reply_failures: own.one("reply_failures", "Replies that could not be made"),
             panics: own.one("panics", "Panics that ended one connection"),
+            keys: Keys::new(own.0),
+            questions: Questions::new(own.0),
             registry,
         }
     }
@@ -279,6 +285,16 @@ impl Metrics {
     /// Counts a handshake.
     pub fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
+    }
+
+    /// The numbers of the keys that the mode `auth` verifies with; made once for each, at the start.
+    pub fn keys_of(&self, auth: &str) -> KeyMetrics {
+        self.keys.of(auth)
+    }
+
+    /// The numbers of who asks the application, such as `auth.browser`; made once for each, at the start.
+    pub fn questions_of(&self, asker: &str) -> QuestionMetrics {
+        self.questions.of(asker)
     }
 
     /// Everything as text of the type [`CONTENT_TYPE`].

@@ -5,16 +5,20 @@
 //! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
 
 mod health;
+mod keys;
 mod log;
 mod memory;
 mod metrics;
 mod process;
+mod questions;
 mod redact;
 
 pub use health::{Health, HealthState};
+pub use keys::KeyMetrics;
 pub use log::{LogForm, LogStartError, start_log};
 pub use memory::{Memory, ProcessMemory, VirtualMemory};
 pub use metrics::{
     CONTENT_TYPE, CloseCounters, HandshakeOutcome, LimitCounters, MetricNames, Metrics,
 };
+pub use questions::{CacheHit, QuestionMetrics, QuestionOutcome};
 pub use redact::{CREDENTIAL_NAMES, redact};

@@ -104,16 +104,21 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("salvo", &["transport", "server"]),
-    ("hyper", &["transport"]),
-    ("hyper_util", &["transport"]),
+    ("hyper", &["transport", "webhook"]),
+    ("hyper_util", &["transport", "webhook"]),
+    ("hyper_rustls", &["webhook"]),
+    ("rustls", &["webhook", "transport"]),
+    ("lru", &["webhook"]),
     ("socket2", &["transport", "loadgen"]),
     ("mio", &["loadgen"]),
     ("hdrhistogram", &["loadgen"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("jsonwebtoken", &["auth"]),
+    ("pem", &["plan", "auth"]),
+    ("simple_asn1", &["plan"]),
     ("cel", &["rule"]),
     ("jsonschema", &["schema"]),
     ("referencing", &["schema"]),

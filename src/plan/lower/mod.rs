@@ -9,6 +9,7 @@ mod contradiction;
 mod endpoint;
 mod frame;
 mod idle;
+mod joining;
 mod known;
 mod limit;
 mod message;
@@ -20,6 +21,7 @@ mod rule;
 mod schema;
 mod server;
 mod shape;
+mod token;
 
 use std::path::Path;
 use std::sync::Arc;

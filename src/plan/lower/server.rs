@@ -14,7 +14,7 @@ use crate::vocab::{ByteSize, Pattern};
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
 const HTTP_CONNECTIONS_MAX: usize = 4000;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
 const STORE_BYTES_MAX: ByteSize = ByteSize::from_bytes(256 << 20);
