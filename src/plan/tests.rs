@@ -374,13 +374,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
         (
             vec![(
                 "rooms",
-                "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",
-            )],
-            "`may_join: {http: …}`",
-        ),
-        (
-            vec![(
-                "rooms",
                 "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {state: {cursor: true}}}}",
             )],
             "`state`",
@@ -710,4 +703,80 @@ endpoints:
             .enumerate()
             .all(|(at, rule)| rule.index == at)
     );
+}
+
+#[test]
+fn claims_are_checked_wherever_rules_stand() {
+    let file = |allow: &str, may_join: &str, audience: &str, says: &str| {
+        format!(
+            r#"version: 1
+auth:
+  guest: {{anonymous: {{}}}}
+  member:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{role: {{type: string}}, team: {{type: object, properties: {{id: {{type: string}}}}}}}}}}
+  staff:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{desk: {{type: string}}}}}}
+messages:
+  line: {{schema: true, to: room, allow: "{says}", audience: some}}
+rooms:
+  a: {{may_join: "{may_join}", audiences: {{some: "{audience}"}}, messages: [line]}}
+endpoints:
+  /member: {{auth: [member, guest], rooms: [a], allow: "{allow}"}}
+  /staff: {{auth: [staff], rooms: [a]}}
+"#
+        )
+    };
+    let good = "user.claims.role == 'x'";
+    for (allow, may_join, audience, says, expected) in [
+        (
+            good,
+            "user.claims.role == user.claims.desk",
+            "user.claims.team.id == 'x'",
+            good,
+            None,
+        ),
+        (
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            good,
+            Some("`user.claims` has no `rolse`: did you mean `role`?"),
+        ),
+        (
+            good,
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            Some("`rolse`"),
+        ),
+        (
+            good,
+            good,
+            "user.claims.team.ids == 'x'",
+            good,
+            Some("`user.claims.team` has no `ids`"),
+        ),
+        (
+            good,
+            good,
+            good,
+            "user.claims.dsk == 'x'",
+            Some("did you mean `desk`?"),
+        ),
+        // What only the other endpoint's users have.
+        ("user.claims.desk == 'x'", good, good, good, Some("`desk`")),
+    ] {
+        let (outcome, told) = planned(&file(allow, may_join, audience, says));
+        match expected {
+            None => assert_eq!(told, ""),
+            Some(expected) => {
+                let told = told.replace(" / ", ": ");
+                assert!(told.contains("rule/unknown-field"), "{told}");
+                assert!(told.contains(expected), "{told}");
+                assert!(outcome.plan.is_none());
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
 
 mod admission;
+mod application;
 mod audiences;
 mod auth;
 mod bench;
@@ -19,6 +20,7 @@ mod history;
 mod http;
 mod idempotency;
 mod inbox;
+mod joining;
 mod limits;
 mod memory;
 mod presence;
