@@ -158,6 +158,88 @@ fn a_token_that_the_server_would_refuse_is_not_printed() {
 }
 
 #[test]
+fn a_private_key_signs_for_modes_that_only_verify() {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    let pair = Ed25519KeyPair::generate().expect("a key");
+    let private = pair.to_pkcs8v1().expect("a document");
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a document");
+    let other = Ed25519KeyPair::generate().and_then(|other| other.to_pkcs8v1());
+    let pem = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
+    let text = |jwt: &str| {
+        GOOD.replace(
+            "jwt: {algorithms: [HS256], secret: \"${JWT_SECRET}\", credential: {query: token}, user_id: sub}",
+            jwt,
+        )
+    };
+    let folder = folder(&[
+        (
+            "channels.yaml",
+            &text("jwt: {algorithms: [EdDSA], public_key_file: public.pem}"),
+        ),
+        (
+            "fetched.yaml",
+            &text("jwt: {algorithms: [RS256], jwks_url: \"https://id.example.com/keys\"}"),
+        ),
+        ("public.pem", &pem("PUBLIC KEY", public.as_ref())),
+        ("private.pem", &pem("PRIVATE KEY", private.as_ref())),
+        (
+            "other.pem",
+            &pem("PRIVATE KEY", other.expect("a key").as_ref()),
+        ),
+    ]);
+    let base = ["token", "--auth", "nameless", "--user-id", "7"];
+    let with = |more: &[&'static str]| [&base, more].concat();
+    let ran = run(folder.path(), &with(&["--key", "private.pem"]));
+    assert_eq!((ran.err.as_str(), ran.exit), ("", Some(0)));
+    assert_eq!(ran.out.trim_end().split('.').count(), 3);
+    for (arguments, err, exit) in [
+        (
+            base.to_vec(),
+            "the auth mode `nameless` only verifies: sign with the issuer's private key, `--key FILE.pem`",
+            2,
+        ),
+        (
+            with(&["--key", "other.pem"]),
+            "the server would refuse this token: the token's signature does not match",
+            1,
+        ),
+        (
+            with(&["--key", "public.pem"]),
+            "the key `public.pem` cannot sign: it has no whole block `-----BEGIN PRIVATE KEY-----`",
+            2,
+        ),
+        (
+            with(&["--key", "nope.pem"]),
+            "the key `nope.pem` cannot be read: No such file or directory (os error 2)",
+            2,
+        ),
+        (
+            vec![
+                "token",
+                "fetched.yaml",
+                "--auth",
+                "nameless",
+                "--user-id",
+                "7",
+                "--key",
+                "private.pem",
+            ],
+            "the auth mode `nameless` takes RS256, and an Ed25519 key can do none of them",
+            2,
+        ),
+    ] {
+        check(
+            folder.path(),
+            &arguments,
+            "",
+            &format!("error: {err}\n"),
+            exit,
+        );
+    }
+}
+
+#[test]
 fn a_token_is_one_line() {
     let folder = folder(&[("channels.yaml", GOOD)]);
     let arguments = [

@@ -99,6 +99,7 @@ served; one with warnings is, and is probably not what was meant. Codes keep the
                 "schema" => "JSON Schemas",
                 "rule" => "rules, expressions and templates",
                 "plan" => "what the file means",
+                "security" => "what runs and is not safe",
                 other => panic!("say what `{other}/…` is about"),
             };
             page += &format!("\n## `{of}/…`: {title}\n");

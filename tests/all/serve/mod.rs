@@ -21,6 +21,7 @@ mod http;
 mod idempotency;
 mod inbox;
 mod joining;
+mod keys;
 mod limits;
 mod memory;
 mod presence;
