@@ -86,6 +86,12 @@ pub enum AuthError {
         /// What failed.
         cause: String,
     },
+    /// A join token is for somebody else.
+    #[error("the token lets another user in")]
+    JoinUser,
+    /// A join token is for another room.
+    #[error("the token is for another room")]
+    JoinRoom,
     /// A token was sent to a mode that takes none.
     #[error("a token is not accepted here")]
     NoTokens,

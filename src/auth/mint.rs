@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::auth::AuthError;
+use crate::auth::join::grant;
 use crate::auth::jwt::identity;
-use crate::auth::keys::{Keychain, PrivateKey, TokenType};
+use crate::auth::keys::{JOIN_TYPE, Keychain, PrivateKey, TokenType};
 use crate::plan::key::{JwtAlgorithm, Key, KeyKind};
-use crate::plan::{AuthMethod, AuthMode, Jwt, KeySource, TokenKeys};
-use crate::vocab::Timestamp;
+use crate::plan::{AuthMethod, AuthMode, Jwt, KeySource, MayJoin, RoomKind, TokenKeys};
+use crate::vocab::{Timestamp, UserId};
 
 /// What a token shall say.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,9 +41,7 @@ pub enum MintError {
         error: AuthError,
     },
     /// The mode verifies with public keys, so that it has none that signs.
-    #[error(
-        "the auth mode `{0}` only verifies: sign with the issuer's private key, `--key FILE.pem`"
-    )]
+    #[error("`{0}` only verifies: sign with the issuer's private key, `--key FILE.pem`")]
     NoPrivateKey(Box<str>),
     /// The key can do none of the mode's algorithms.
     #[error("the auth mode `{mode}` takes {algorithms}, and {kind} can do none of them")]
@@ -54,6 +53,11 @@ pub enum MintError {
         /// What the key is.
         kind: KeyKind,
     },
+    /// The rooms of this pattern take no join tokens.
+    #[error(
+        "rooms of the pattern `{0}` are not joined by a token: only `may_join: {{token: …}}` takes them"
+    )]
+    NoJoinTokens(Box<str>),
     /// The key cannot sign.
     #[error("the token cannot be signed")]
     Sign,
@@ -111,6 +115,61 @@ pub fn mint_with(
         opened => opened,
     };
     seen.and_then(|claims| identity(claims, jwt, now))
+        .map_err(|error| MintError::Refused { error })?;
+    Ok(token)
+}
+
+/// What a join token shall say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinMint<'a> {
+    /// Whom it lets in.
+    pub user_id: &'a str,
+    /// Where: the room's exact name.
+    pub room: &'a str,
+    /// Further claims, such as `audiences`.
+    pub claims: Map<String, Value>,
+    /// How long the token is good.
+    pub expires: Duration,
+}
+
+/// A join token for a room of `kind`, signed with `key` or, where that is none, with the secret of the kind's `may_join`.
+///
+/// # Errors
+/// Its rooms take no join tokens, the key cannot sign them, or the server would refuse this one.
+pub fn mint_join(
+    kind: &RoomKind,
+    mint: &JoinMint<'_>,
+    key: Option<&PrivateKey>,
+    now: Timestamp,
+) -> Result<String, MintError> {
+    let MayJoin::Token { keys, label } = &kind.may_join else {
+        return Err(MintError::NoJoinTokens(kind.pattern.as_str().into()));
+    };
+    let known: &[Key] = match &keys.source {
+        KeySource::Fixed(known) | KeySource::File { keys: known, .. } => known,
+        KeySource::Issuer(_) => &[],
+    };
+    let does = |key: &PrivateKey| doable(keys, key).is_some();
+    let secret = known.iter().filter_map(PrivateKey::of_secret).find(does);
+    let key = key.or(secret.as_ref());
+    let key = key.ok_or_else(|| MintError::NoPrivateKey(label.name.clone()))?;
+    let algorithm = doable(keys, key).ok_or(MintError::Sign)?;
+    let issued = now.as_seconds();
+    let seconds = i64::try_from(mint.expires.as_secs()).unwrap_or(i64::MAX);
+    let mut claims = Map::new();
+    claims.insert("sub".to_owned(), mint.user_id.into());
+    claims.insert("room".to_owned(), mint.room.into());
+    claims.insert("iat".to_owned(), issued.into());
+    claims.insert("exp".to_owned(), issued.saturating_add(seconds).into());
+    claims.extend(mint.claims.clone());
+    let token = key.sign(algorithm, JOIN_TYPE, &claims);
+    let token = token.ok_or(MintError::Sign)?;
+    let seen = match Keychain::new(keys).open_now(&token, TokenType::Join) {
+        Err(AuthError::KeysUnavailable) => Ok(claims),
+        opened => opened,
+    };
+    let user = UserId::parse(mint.user_id).map_err(|_| AuthError::JoinUser);
+    seen.and_then(|claims| grant(&claims, &user?, mint.room, now))
         .map_err(|error| MintError::Refused { error })?;
     Ok(token)
 }

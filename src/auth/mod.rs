@@ -8,6 +8,7 @@
 mod anonymous;
 mod api_key;
 mod error;
+mod join;
 mod jwt;
 mod keys;
 mod mint;
@@ -19,8 +20,9 @@ mod tests;
 pub use crate::rule::ConnectionFacts;
 pub use api_key::{authorize_api, may_use_room};
 pub use error::{AuthError, RefusalKind};
+pub use join::JoinGrant;
 pub use keys::{PrivateKey, PrivateKeyError};
-pub use mint::{Mint, MintError, mint, mint_with};
+pub use mint::{JoinMint, Mint, MintError, mint, mint_join, mint_with};
 pub use request::{Request, SUBPROTOCOL};
 
 use std::fmt;
@@ -30,17 +32,19 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
+use crate::auth::join::JoinTokens;
 use crate::auth::jwt::Verifier;
 use crate::auth::keys::{Fetching, Keychain};
 use crate::auth::session::SessionFile;
-use crate::plan::{AuthMethod, AuthMode, Credential, Place};
+use crate::plan::{AuthMethod, AuthMode, Credential, Place, RoomKind};
 use crate::telemetry::Metrics;
-use crate::vocab::{Clock, Identity, Monotonic};
+use crate::vocab::{Clock, Identity, Monotonic, UserId};
 use crate::webhook::Client;
 
 /// Turns credentials into identities, for all auth modes of a Plan.
 pub struct Authenticator {
     modes: Vec<Ready>,
+    join_tokens: JoinTokens,
     clock: Arc<dyn Clock>,
     random: fn() -> u64,
     /// What every user without claims has.
@@ -91,12 +95,37 @@ impl Authenticator {
         };
         let authenticator = Self {
             modes: modes.iter().map(ready).collect(),
+            join_tokens: JoinTokens::default(),
             clock,
             random,
             no_claims: Arc::new(Value::Object(Map::new())),
         };
         authenticator.refresh_sessions();
         authenticator
+    }
+
+    /// Makes ready for the join tokens of `rooms`, a Plan's [`rooms`](crate::plan::Plan::rooms), too.
+    #[must_use]
+    pub fn with_join_tokens(self, rooms: &[Arc<RoomKind>]) -> Self {
+        Self {
+            join_tokens: JoinTokens::new(rooms),
+            ..self
+        }
+    }
+
+    /// What the join token `token` grants `user` in the room `room`, which is of `kind`.
+    ///
+    /// # Errors
+    /// The token is not good, or is for another user or room, or the kind takes none.
+    pub async fn open_join_token(
+        &self,
+        kind: &RoomKind,
+        token: &str,
+        user: &UserId,
+        room: &str,
+    ) -> Result<JoinGrant, AuthError> {
+        let tokens = &self.join_tokens;
+        tokens.open(kind, token, user, room, &*self.clock).await
     }
 
     /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always
@@ -144,17 +173,14 @@ impl Authenticator {
 
     /// Looks at the files of keys and reads those that changed; does nothing within a second of the last look. Blocks.
     pub fn refresh_key_files(&self) {
-        for ready in &self.modes {
-            if let State::Token(tokens) = &ready.state {
-                tokens.keys().refresh_file(self.clock.monotonic());
-            }
+        for (_, keys) in self.keychains() {
+            keys.refresh_file(self.clock.monotonic());
         }
     }
 
     /// Keeps the keys fresh that are in files, as long as it runs; ends at once where no mode has any.
     pub async fn watch_key_files(self: Arc<Self>) {
-        let watched = |ready: &Ready| matches!(&ready.state, State::Token(tokens) if tokens.keys().is_watched());
-        while self.modes.iter().any(watched) {
+        while self.keychains().any(|(_, keys)| keys.is_watched()) {
             let this = self.clone();
             if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_key_files()).await
             {
@@ -180,12 +206,12 @@ impl Authenticator {
     /// such mode its numbers.
     pub async fn fetch_keys(self: Arc<Self>, client: Arc<Client>, metrics: Arc<Metrics>) {
         let mut issuers = JoinSet::new();
-        for (ready, keys) in self.fetched() {
-            let name = &ready.mode.name;
+        for (owner, keys) in self.fetched() {
+            let name = owner.strip_prefix("auth.").unwrap_or(&owner);
             let fetching = Fetching {
-                owner: format!("auth.{name}"),
-                client: client.clone(),
                 metrics: metrics.keys_of(name),
+                owner: owner.clone(),
+                client: client.clone(),
                 clock: self.clock.clone(),
                 random: self.random,
             };
@@ -214,11 +240,18 @@ impl Authenticator {
         }
     }
 
-    fn fetched(&self) -> impl Iterator<Item = (&Ready, &Arc<Keychain>)> {
-        self.modes.iter().filter_map(|ready| match &ready.state {
-            State::Token(tokens) if tokens.keys().is_fetched() => Some((ready, tokens.keys())),
+    fn fetched(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
+        self.keychains().filter(|(_, keys)| keys.is_fetched())
+    }
+
+    /// All keys, each with where the file has them.
+    fn keychains(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
+        let logins = self.modes.iter().filter_map(|ready| match &ready.state {
+            State::Token(tokens) => Some((format!("auth.{}", ready.mode.name), tokens.keys())),
             _ => None,
-        })
+        });
+        let joins = self.join_tokens.keychains();
+        logins.chain(joins.map(|(name, keys)| (name.to_owned(), keys)))
     }
 
     /// What `mode` makes of the request; nothing where its credential is not there.

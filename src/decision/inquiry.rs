@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::{self, Asker, Standing, Step, Surroundings, Target, Telling, Trail, Verdict};
-use crate::plan::{AutoJoin, Clause, Endpoint, OnExceed, OnTooMany, Plan, RateKey, RateLimit};
+use crate::plan::{
+    AutoJoin, Clause, Endpoint, MayJoin, OnExceed, OnTooMany, Plan, RateKey, RateLimit,
+};
 use crate::rule::{ConnectionFacts, Facts, Reads};
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User, format_duration};
 
@@ -228,9 +230,25 @@ impl<'a> Inquiry<'a> {
         let clauses = [Clause::new("rooms", pattern, "may_join")];
         let step = Step::new("may_join", name.as_str());
         let facts = visitor.facts();
-        self.trail.ask(step, &clauses, telling, unknown, |judge| {
-            decision::may_join(judge, &target, users_count, &facts)
-        })?;
+        match &target.kind.may_join {
+            MayJoin::Rule(rule) => {
+                let facts = target.facts(users_count, &facts);
+                self.trail.ask(step, &clauses, telling, unknown, |judge| {
+                    decision::may_join(judge, rule, &target, &facts)
+                })?;
+            }
+            MayJoin::Http { .. } => {
+                let detail = "the application decides, which is not asked for this";
+                let step = step.verdict(Verdict::Unknown).detail(detail);
+                self.trail.take(step, &clauses)?;
+            }
+            MayJoin::Token { .. } => {
+                let detail =
+                    "a join token for this room decides, which the question does not bring";
+                let step = step.verdict(Verdict::Unknown).detail(detail);
+                self.trail.take(step, &clauses)?;
+            }
+        }
         self.room_for(&target, standing, telling)?;
         Some(target)
     }

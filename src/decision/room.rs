@@ -19,6 +19,20 @@ pub struct Target {
     pub parameters: Parameters,
 }
 
+impl Target {
+    /// What rules of the room see, where there are `users_count` users, beside `facts`.
+    pub fn facts<'a>(&'a self, users_count: usize, facts: &Facts<'a>) -> Facts<'a> {
+        Facts {
+            params: Some(&self.parameters),
+            room: Some(RoomFacts {
+                name: self.name.as_str(),
+                users_count,
+            }),
+            ..*facts
+        }
+    }
+}
+
 /// The room called `name`, if a declared pattern has it.
 ///
 /// # Errors
@@ -80,8 +94,14 @@ pub fn room_left<'r>(
     if rooms.len() < max || rooms.any(|room| room.as_str() == name) {
         return Ok(());
     }
+    Err(no_room_left(endpoint))
+}
+
+/// That a connection is in as many rooms as it may.
+pub fn no_room_left(endpoint: &Endpoint) -> Reject {
+    let max = endpoint.limits.rooms_per_connection.max;
     let message = format!("a connection may be in {max} rooms here");
-    Err(Reject::new(RejectCode::TooManyRooms, message))
+    Reject::new(RejectCode::TooManyRooms, message)
 }
 
 /// Whether frames join rooms of this kind at `endpoint`.
@@ -99,36 +119,34 @@ pub fn is_joined_here(endpoint: &Endpoint, target: &Target) -> Result<(), Reject
     ))
 }
 
-/// Whether the room's own rules let in whoever `facts` are about, while it has `users_count` users; the audiences that it is of
-/// then.
+/// Whether `rule`, the room's own, lets in whoever `facts`, the room's, are about; the audiences that it is of then.
 ///
 /// # Errors
 /// `forbidden`.
 pub fn may_join(
     judge: &impl Judge,
+    rule: &Rule,
     target: &Target,
-    users_count: usize,
     facts: &Facts<'_>,
 ) -> Result<AudienceSet, Reject> {
-    let facts = Facts {
-        params: Some(&target.parameters),
-        room: Some(RoomFacts {
-            name: target.name.as_str(),
-            users_count,
-        }),
-        ..*facts
-    };
-    let kind = &target.kind;
-    if !judge.allows(&kind.may_join, &facts) {
-        let message = format!("you may not join `{}`", target.name);
-        let cause = format!("may_join: {}", kind.may_join.text());
-        return Err(Reject::new(RejectCode::Forbidden, message).cause(cause));
+    if judge.allows(rule, facts) {
+        return Ok(audiences(judge, target, facts));
     }
-    let audiences = kind.audiences.iter().enumerate();
-    let of = audiences.filter(|(_, audience)| judge.holds(&audience.rule, &facts));
-    Ok(of
-        .filter_map(|(number, _)| AudienceSet::of(number))
-        .collect())
+    let cause = format!("may_join: {}", rule.text());
+    Err(may_not_join(&target.name).cause(cause))
+}
+
+/// The audiences that the room's rules say somebody is of.
+pub fn audiences(judge: &impl Judge, target: &Target, facts: &Facts<'_>) -> AudienceSet {
+    let audiences = target.kind.audiences.iter().enumerate();
+    let of = audiences.filter(|(_, audience)| judge.holds(&audience.rule, facts));
+    of.filter_map(|(number, _)| AudienceSet::of(number))
+        .collect()
+}
+
+/// That somebody is not let into a room.
+pub fn may_not_join(room: &RoomName) -> Reject {
+    Reject::new(RejectCode::Forbidden, format!("you may not join `{room}`"))
 }
 
 /// Whether a room of `users_count` users has a place for one who is not among them.

@@ -8,7 +8,9 @@ use crate::engine::membership::seat;
 use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
 use crate::plan::RoomKind;
-use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
+use crate::protocol::{
+    ClientFrame, HistoryQuery, JoinFrame, MembersQuery, Object, Reject, RejectCode,
+};
 use crate::vocab::{Parameters, Seq};
 
 const PAGE: u64 = 100;
@@ -28,7 +30,7 @@ impl Engine {
                 Ok(())
             }
             ClientFrame::Pong => Ok(()),
-            ClientFrame::Join(rooms) => {
+            ClientFrame::Join(JoinFrame { rooms, token }) => {
                 let max = connection.endpoint.limits.rooms_per_connection.max;
                 if rooms.len() > max {
                     return Err(Reject::new(
@@ -43,11 +45,11 @@ impl Engine {
                 };
                 // Each room is answered for itself: one that refuses does not keep the connection from the others.
                 for (room, since) in others {
-                    if let Err(refused) = self.join_by_frame(connection, room, *since, id) {
+                    if let Err(refused) = self.join_by_frame(connection, (room, *since), None, id) {
                         self.refuse(connection, id, &refused);
                     }
                 }
-                self.join_by_frame(connection, &last.0, last.1, id)
+                self.join_by_frame(connection, (&last.0, last.1), token.as_deref(), id)
             }
             ClientFrame::Leave(room) => Ok(self.leave_by_frame(connection, &room, id)?),
             ClientFrame::Members(query) => Ok(self.members(connection, id, &query)?),

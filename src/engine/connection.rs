@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 
 use crate::engine::Hall;
 use crate::engine::bucket::ConnectionBuckets;
+use crate::engine::doorstep::Doorstep;
+use crate::engine::joining::Pass;
 use crate::engine::link::Link;
 use crate::engine::outbox::Outbox;
 use crate::engine::outlet::Outlet;
-use crate::engine::refresh::Tokens;
 use crate::engine::seat::Seat;
 use crate::engine::timer::TimerKey;
 use crate::plan::Endpoint;
@@ -45,6 +46,8 @@ pub struct Connection {
     refreshed: AtomicBool,
     /// Whether the client was told that its token ends.
     told: AtomicBool,
+    /// Whether something came that was waited for.
+    pub(super) has_mail: AtomicBool,
     /// Where from.
     pub ip: IpAddr,
     last_heard: AtomicU64,
@@ -80,10 +83,8 @@ pub struct RequestFacts {
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) seats: Vec<Seat>,
-    /// Rooms that it has ever entered.
-    stays: u32,
-    /// What came of later tokens.
-    pub(super) tokens: Option<Box<Tokens>>,
+    /// What it waits for, and what came later.
+    pub(super) doorstep: Option<Box<Doorstep>>,
     pub(super) buckets: ConnectionBuckets,
     /// What is to be done for it next.
     pub(super) timer: Option<TimerKey>,
@@ -98,24 +99,17 @@ pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
 
 impl Inner {
     /// Takes a seat.
-    pub(super) fn sit(&mut self, hall: &Arc<Hall>, audiences: AudienceSet) {
-        self.stays = self.stays.wrapping_add(1);
+    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass, stay: u32) {
         if self.seats.is_empty() {
             // Most are in one room.
             self.seats.reserve_exact(1);
         }
         self.seats.push(Seat {
             hall: hall.clone(),
-            stay: self.stays,
-            audiences,
+            stay,
+            audiences: pass.audiences,
+            said_by: pass.said_by,
         });
-    }
-
-    /// Gives `seat` up; says whether it was still taken.
-    pub(super) fn stand_up(&mut self, seat: &Seat) -> bool {
-        let before = self.seats.len();
-        self.seats.retain(|known| known.stay != seat.stay);
-        self.seats.len() < before
     }
 
     /// Makes who sits on `seat` a reader of other audiences; says whether it still sits there.
@@ -170,6 +164,7 @@ impl Connection {
             abandoned: AtomicBool::new(false),
             refreshed: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            has_mail: AtomicBool::new(false),
             link: parts.link,
             outbox: Mutex::new(Outbox::new()),
             waker: Mutex::new(None),
@@ -192,7 +187,7 @@ impl Connection {
             return None;
         }
         let inner = self.inner.lock();
-        inner.tokens.as_ref()?.fresh().map(of)
+        inner.doorstep.as_ref()?.tokens.as_ref()?.fresh().map(of)
     }
 
     /// A later token was taken, of which the client was told nothing yet.

@@ -10,7 +10,8 @@ impl Judge for Engine {
             Ok(true) => true,
             Ok(false) => {
                 if let Some(label) = rule.label() {
-                    self.denied(label, facts);
+                    let room = facts.room.map(|room| room.name);
+                    self.denied(label, facts.user.map(|user| user.id.as_str()), room);
                 }
                 false
             }
@@ -35,7 +36,7 @@ impl Judge for Engine {
 
 impl Engine {
     /// Counts and logs that what stands at `label` said no.
-    pub(super) fn denied(&self, label: &Label, facts: &Facts<'_>) {
+    pub(super) fn denied(&self, label: &Label, user: Option<&str>, room: Option<&str>) {
         if let Some(counter) = self.metrics.denials.get(label.index) {
             counter.inc();
         }
@@ -43,8 +44,8 @@ impl Engine {
             rule = &*label.name,
             place = &*label.place,
             text = &*label.text,
-            user = facts.user.map(|user| user.id.as_str()),
-            room = facts.room.map(|room| room.name),
+            user,
+            room,
             "denied"
         );
     }

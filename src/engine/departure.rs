@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::broker::memory::HallState;
 use crate::decision;
+use crate::engine::changeover::Changeover;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::membership::{flush_if_needed, seat};
-use crate::engine::refresh::Changeover;
 use crate::engine::seat::Seat;
 use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall, flush};
@@ -23,17 +23,24 @@ impl Engine {
         name: &str,
         id: Option<&str>,
     ) -> Result<(), Reject> {
-        let seat = seat(connection, name)?;
-        let answer = Object::new("left", 64)
-            .optional("id", id)
-            .field("room", seat.name.as_str())
-            .finish();
-        let farewell = |feed: &mut Feed| feed.answer(connection.serial, answer);
-        if self.depart(connection, &seat, Grace::None, farewell) {
-            return Ok(());
+        let was_called_off = self.call_off(connection, name);
+        let left = |name: &str| {
+            let answer = Object::new("left", 64).optional("id", id);
+            answer.field("room", name).finish()
+        };
+        if let Ok(seat) = seat(connection, name) {
+            let answer = left(seat.name.as_str());
+            let farewell = |feed: &mut Feed| feed.answer(connection.serial, answer);
+            if self.depart(connection, &seat, Grace::None, farewell) {
+                return Ok(());
+            }
         }
-        // The application has just taken it out.
-        Err(decision::not_joined(name))
+        if !was_called_off {
+            // It was never there, or the application has just taken it out.
+            return Err(decision::not_joined(name));
+        }
+        connection.send(&left(name));
+        Ok(())
     }
 
     /// A connection may not stay in a room any more. `over` is told when everything before is written.
@@ -78,7 +85,7 @@ impl Engine {
         let flush = {
             let mut state = hall.lock();
             // Under the room's lock, so that nobody sits down in it meanwhile.
-            if !connection.inner.lock().stand_up(seat) {
+            if !self.stand_up(connection, seat.stay) {
                 return false;
             }
             farewell(&mut state.queue);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use crate::engine::changeover::Changeover;
 use crate::engine::conflation::Conflation;
 use crate::engine::connection::Connection;
 use crate::engine::reader::{Change, Passage, Reader, Reading, STAYS, Writing};
-use crate::engine::refresh::Changeover;
 use crate::engine::waiting::Keep;
 use crate::protocol::Frame;
 use crate::vocab::{AudienceSet, Monotonic, Seq};

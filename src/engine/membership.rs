@@ -1,6 +1,7 @@
 //! Joining and leaving rooms, and who is told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::broker::memory::HallState;
 use crate::decision::{self, Target};
@@ -28,6 +29,11 @@ impl Engine {
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
+        let is_over = |expires_at| self.clock.now() >= expires_at;
+        if pass.expires_at.is_some_and(is_over) {
+            let text = "what lets you in has expired";
+            return Err(Reject::new(RejectCode::Forbidden, text));
+        }
         let receives_by_reading = target
             .kind
             .inbox
@@ -72,7 +78,11 @@ impl Engine {
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
-                connection.inner.lock().sit(hall, audiences);
+                let stay = self.stays.fetch_add(1, Ordering::Relaxed);
+                connection.inner.lock().sit(hall, pass, stay);
+                if let Some(expires_at) = pass.expires_at {
+                    self.end_stay_at(connection, stay, expires_at);
+                }
                 Ok((standing, flush_if_needed(hall, &mut state.queue)))
             },
         )?;

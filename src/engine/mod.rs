@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod block;
 mod bucket;
+mod changeover;
 mod closing;
 mod conflation;
 mod connection;
@@ -18,6 +19,8 @@ mod deflate;
 mod denial;
 mod departure;
 mod dispatch;
+mod doors;
+mod doorstep;
 mod feed;
 mod flush;
 mod form;
@@ -48,7 +51,7 @@ mod users;
 mod waiting;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -94,6 +97,7 @@ pub struct Engine {
     endpoint_connections: Box<[AtomicUsize]>,
     connection_ids: ticket::ConnectionIds,
     authenticator: OnceLock<Arc<Authenticator>>,
+    doors: doors::Doors,
     limits: limit::Limits,
     blocks: block::Blocks,
     timers: timer::Timers,
@@ -106,6 +110,8 @@ pub struct Engine {
     subjects: std::hash::RandomState,
     node: u32,
     message_count: AtomicU64,
+    /// Numbers the stays of connections in rooms.
+    stays: AtomicU32,
     /// The monotonic time at the last tick, in milliseconds: exact enough for signs of life.
     coarse_millis: AtomicU64,
     ticks: AtomicU64,
@@ -131,6 +137,7 @@ impl Engine {
                 metrics.clone(),
             ),
             blocks: block::Blocks::new(plan.server.blocks_max),
+            doors: doors::Doors::new(&plan, &clock, &metrics),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),
@@ -145,6 +152,7 @@ impl Engine {
             endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
             node: random_u32(),
             message_count: AtomicU64::new(0),
+            stays: AtomicU32::new(0),
             coarse_millis: AtomicU64::new(clock.monotonic().as_millis()),
             ticks: AtomicU64::new(0),
             draining: AtomicBool::new(false),

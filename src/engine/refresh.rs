@@ -1,19 +1,19 @@
 //! A fresh token on a living connection: the identity behind it is replaced, and every rule is asked again.
 
 use std::sync::{Arc, Weak};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::auth::{AuthError, Authenticator, RefusalKind};
-use crate::decision::Judge;
+use crate::decision::{self, Judge};
 use crate::engine::Engine;
+use crate::engine::changeover::Changeover;
 use crate::engine::connection::Connection;
+use crate::engine::doorstep::Mail;
 use crate::engine::joining::target_of;
-use crate::engine::seat::Seat;
-use crate::plan::{AuthMethod, AuthMode, Endpoint, Expiry, Protocol};
-use crate::protocol::{CloseCode, Frame, Object, Reject, RejectCode};
+use crate::engine::seat::{SaidBy, Seat};
+use crate::plan::{AuthMethod, AuthMode, Endpoint, Expiry, MayJoin, Protocol};
+use crate::protocol::{CloseCode, Object, Reject, RejectCode};
 use crate::vocab::{AudienceSet, Identity, Monotonic, Timestamp, User};
 
 /// How long before a token's end its client is told.
@@ -31,6 +31,9 @@ pub(super) struct Tokens {
     fresh: Option<Identity>,
     /// Its taking effect, until it has.
     over: Weak<Changeover>,
+    /// Tokens that ever came, and which of them is in force.
+    count: u32,
+    in_force: u32,
 }
 
 impl Tokens {
@@ -39,84 +42,33 @@ impl Tokens {
             full_at: now,
             fresh: None,
             over: Weak::new(),
+            count: 0,
+            in_force: 0,
         }
     }
 
-    /// Whether one more may come now; otherwise when.
-    fn spend(&mut self, now: Monotonic) -> Result<(), Duration> {
+    /// The number of one more, if that may come now; otherwise when it may.
+    fn spend(&mut self, now: Monotonic) -> Result<u32, Duration> {
         let full_at = self.full_at.max(now).after(TOKEN_EVERY);
         let wait = full_at.since(now).saturating_sub(TOKEN_EVERY * TOKEN_BURST);
         if !wait.is_zero() {
             return Err(wait);
         }
         self.full_at = full_at;
-        Ok(())
+        self.count += 1;
+        Ok(self.count)
+    }
+
+    /// Whether no token is in force that came behind the one of this number; then that is.
+    fn is_newest(&mut self, number: u32) -> bool {
+        let is_newest = self.in_force < number;
+        self.in_force = self.in_force.max(number);
+        is_newest
     }
 
     /// Who the last token says it is, and until when.
     pub(super) const fn fresh(&self) -> Option<&Identity> {
         self.fresh.as_ref()
-    }
-}
-
-/// A token takes effect: its ack goes when everything has been written that the one before let through, behind that one's ack.
-#[derive(Debug)]
-pub(super) struct Changeover {
-    connection: Arc<Connection>,
-    ack: Option<Frame>,
-    progress: Mutex<Progress>,
-}
-
-#[derive(Debug)]
-struct Progress {
-    /// Rooms that have not changed over, the token before, and one until all are known.
-    waits_for: usize,
-    /// The token behind.
-    next: Option<Arc<Changeover>>,
-}
-
-impl Changeover {
-    fn new(connection: &Arc<Connection>, ack: Option<Frame>) -> Arc<Self> {
-        Arc::new(Self {
-            connection: connection.clone(),
-            ack,
-            progress: Mutex::new(Progress {
-                waits_for: 1,
-                next: None,
-            }),
-        })
-    }
-
-    /// Has to be told of one more.
-    pub(super) fn one_more(self: &Arc<Self>) -> Arc<Self> {
-        self.progress.lock().waits_for += 1;
-        self.clone()
-    }
-
-    /// `next` waits for this one, unless it is over.
-    fn then(&self, next: &Arc<Self>) {
-        let mut progress = self.progress.lock();
-        if progress.waits_for > 0 {
-            progress.next = Some(next.one_more());
-        }
-    }
-
-    /// One of those that it waits for is over.
-    pub(super) fn done(&self) {
-        let next = {
-            let mut progress = self.progress.lock();
-            progress.waits_for -= 1;
-            if progress.waits_for > 0 {
-                return;
-            }
-            progress.next.take()
-        };
-        if let Some(ack) = &self.ack {
-            self.connection.send(ack);
-        }
-        if let Some(next) = next {
-            next.done();
-        }
     }
 }
 
@@ -134,22 +86,21 @@ impl Engine {
         id: Option<&str>,
         token: &str,
     ) -> Result<(), Reject> {
-        let modes: Vec<_> = token_modes(&connection.endpoint).cloned().collect();
+        let modes: Vec<Arc<AuthMode>> = token_modes(&connection.endpoint).cloned().collect();
         let authenticator = self.authenticator.get().filter(|_| !modes.is_empty());
+        let authenticator = authenticator.cloned();
         let Some(authenticator) = authenticator else {
             let text = "no tokens are taken here: connect again with the new credential";
             return Err(Reject::new(RejectCode::BadFrame, text));
         };
-        connection
-            .spend_token(self.clock.monotonic())
-            .map_err(|wait| {
-                let text = "too many tokens in a short time";
-                Reject::new(RejectCode::RateLimited, text).retry_after(wait)
-            })?;
-        let (engine, connection) = (self.clone(), connection.clone());
-        let (authenticator, token) = (authenticator.clone(), token.to_owned());
-        let id = id.map(str::to_owned);
-        let mut taking = Box::pin(async move {
+        let now = self.clock.monotonic();
+        let number = connection.with_tokens(now, |tokens| tokens.spend(now));
+        let number = number.map_err(|wait| {
+            let text = "too many tokens in a short time";
+            Reject::new(RejectCode::RateLimited, text).retry_after(wait)
+        })?;
+        let token: Box<str> = token.into();
+        let mut verified = Box::pin(async move {
             let mut outcome = Err(AuthError::NoTokens);
             for mode in modes {
                 outcome = authenticator.identify_token(&mode, &token).await;
@@ -157,23 +108,38 @@ impl Engine {
                     break;
                 }
             }
-            let taken = outcome
-                .map_err(|error| unauthenticated(&error))
-                .and_then(|identity| engine.take_identity(&connection, identity, id.as_deref()));
-            if let Err(reject) = taken {
-                connection.reject(id.as_deref(), &reject);
+            outcome
+        });
+        // Most keys are here, and then the frames behind this one are the new identity's.
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(outcome) = verified.as_mut().poll(&mut context) {
+            return self.take_token(connection, number, outcome, id);
+        }
+        let (id, connection) = (id.map(Into::into), Arc::downgrade(connection));
+        tokio::spawn(async move {
+            let outcome = verified.await;
+            if let Some(connection) = connection.upgrade() {
+                connection.post(Mail::Token(number, id, outcome));
             }
         });
-        // At once, so that tokens take effect in their order; a task only where keys have to be fetched for one, of which a
-        // connection has a handful at most (`TOKEN_BURST`).
-        if taking
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-        {
-            tokio::spawn(taking);
-        }
         Ok(())
+    }
+
+    /// A token has been verified.
+    pub(super) fn take_token(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        number: u32,
+        outcome: Result<Identity, AuthError>,
+        id: Option<&str>,
+    ) -> Result<(), Reject> {
+        let identity = outcome.map_err(|error| unauthenticated(&error))?;
+        let now = self.clock.monotonic();
+        if !connection.with_tokens(now, |tokens| tokens.is_newest(number)) {
+            let text = "a newer token has been taken meanwhile";
+            return Err(Reject::new(RejectCode::Conflict, text));
+        }
+        self.take_identity(connection, identity, id)
     }
 
     /// Replaces who is behind a connection by what a fresh credential says, and asks every rule again. The answer goes when
@@ -193,7 +159,9 @@ impl Engine {
         }
         let expires_at = identity.expires_at;
         let user = identity.user.clone();
-        connection.take_identity(identity, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        connection.with_tokens(now, |tokens| tokens.fresh = Some(identity));
+        connection.was_refreshed();
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
         if let Some(rule) = &connection.endpoint.allow
             && !self.allows(rule, &facts)
@@ -207,7 +175,10 @@ impl Engine {
                 .finish()
         });
         let over = Changeover::new(connection, ack);
-        if let Some(before) = connection.change_over(&over) {
+        let before = connection.with_tokens(now, |tokens| {
+            std::mem::replace(&mut tokens.over, Arc::downgrade(&over)).upgrade()
+        });
+        if let Some(before) = before {
             before.then(&over);
         }
         let seats = connection.inner.lock().seats.clone();
@@ -232,9 +203,18 @@ impl Engine {
         // As if it were not in yet.
         let users_count = hall.lock().room.members.users_count().saturating_sub(1);
         let facts = connection.facts(user, self.clock.now(), self.clock.monotonic());
-        match self.judge(&target, users_count, &facts) {
-            Ok(pass) if pass.audiences == seat.audiences => {}
-            Ok(pass) => self.change_audiences(connection, seat, pass.audiences, over),
+        let facts = target.facts(users_count, &facts);
+        let audiences = match (&target.kind.may_join, seat.said_by) {
+            (MayJoin::Rule(rule), _) => {
+                self.judge(rule, &target, &facts).map(|pass| pass.audiences)
+            }
+            // Who was let in by the application or a token stays as long as that says.
+            (_, SaidBy::Rules) => Ok(decision::audiences(&**self, &target, &facts)),
+            (_, SaidBy::Pass) => Ok(seat.audiences),
+        };
+        match audiences {
+            Ok(audiences) if audiences == seat.audiences => {}
+            Ok(audiences) => self.change_audiences(connection, seat, audiences, over),
             Err(_) => self.put_out(connection, seat, "forbidden", Some(over)),
         }
     }
@@ -310,29 +290,11 @@ fn unauthenticated(error: &AuthError) -> Reject {
 }
 
 impl Connection {
-    fn spend_token(&self, now: Monotonic) -> Result<(), Duration> {
+    /// Does something with what came of later tokens, of which there may be none yet.
+    fn with_tokens<T>(&self, now: Monotonic, act: impl FnOnce(&mut Tokens) -> T) -> T {
         let mut inner = self.inner.lock();
-        let tokens = inner
-            .tokens
-            .get_or_insert_with(|| Box::new(Tokens::new(now)));
-        tokens.spend(now)
-    }
-
-    fn take_identity(&self, identity: Identity, now: Monotonic) {
-        let mut inner = self.inner.lock();
-        let tokens = inner
-            .tokens
-            .get_or_insert_with(|| Box::new(Tokens::new(now)));
-        tokens.fresh = Some(identity);
-        drop(inner);
-        self.was_refreshed();
-    }
-
-    /// A token begins to take effect; returns the one before, where it has not yet.
-    fn change_over(&self, over: &Arc<Changeover>) -> Option<Arc<Changeover>> {
-        let mut inner = self.inner.lock();
-        let tokens = inner.tokens.as_mut()?;
-        std::mem::replace(&mut tokens.over, Arc::downgrade(over)).upgrade()
+        let doorstep = inner.doorstep.get_or_insert_default();
+        act(doorstep.tokens.get_or_insert_with(|| Tokens::new(now)))
     }
 }
 
@@ -347,20 +309,26 @@ mod tests {
     fn tokens_come_one_a_second_and_five_at_once() {
         let at = |millis: u64| Monotonic::from_nanos(millis * 1_000_000);
         let mut tokens = Tokens::new(at(10_000));
-        for _ in 0..5 {
-            assert_eq!(tokens.spend(at(10_000)), Ok(()));
+        for number in 1..=5 {
+            assert_eq!(tokens.spend(at(10_000)), Ok(number));
         }
         let wait = Duration::from_secs(1);
         assert_eq!(tokens.spend(at(10_000)), Err(wait));
-        assert_eq!(
-            tokens.spend(at(10_400)),
-            Err(wait - Duration::from_millis(400))
-        );
-        assert_eq!(tokens.spend(at(11_000)), Ok(()));
+        let less = Duration::from_millis(600);
+        assert_eq!(tokens.spend(at(10_400)), Err(less));
+        assert_eq!(tokens.spend(at(11_000)), Ok(6));
         assert!(tokens.spend(at(11_999)).is_err());
-        for _ in 0..5 {
-            assert_eq!(tokens.spend(at(60_000)), Ok(()));
+        for number in 7..=11 {
+            assert_eq!(tokens.spend(at(60_000)), Ok(number));
         }
         assert!(tokens.spend(at(60_000)).is_err());
+    }
+
+    #[test]
+    fn the_newest_token_is_in_force() {
+        let mut tokens = Tokens::new(Monotonic::from_nanos(0));
+        for (number, is_newest) in [(2, true), (1, false), (2, false), (3, true)] {
+            assert_eq!(tokens.is_newest(number), is_newest, "{number}");
+        }
     }
 }

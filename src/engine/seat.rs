@@ -11,10 +11,21 @@ use crate::vocab::AudienceSet;
 pub(super) struct Seat {
     /// The room.
     pub(super) hall: Arc<Hall>,
-    /// Which of the connection's stays it is, whatever the room.
+    /// Tells it from all other stays of the connection.
     pub(super) stay: u32,
     /// The room's audiences that the connection is of.
     pub(super) audiences: AudienceSet,
+    /// Who says so.
+    pub(super) said_by: SaidBy,
+}
+
+/// Who says which audiences somebody is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SaidBy {
+    /// The room's rules.
+    Rules,
+    /// What let it in: the application, or a token.
+    Pass,
 }
 
 impl Deref for Seat {

@@ -61,6 +61,7 @@ impl Engine {
             Timer::Grace(grace) => {
                 self.expire_absence(&grace.hall, &grace.user, grace.absence);
             }
+            Timer::Stay(stay) => self.end_stay(&stay.connection, stay.stay),
         }
     }
 

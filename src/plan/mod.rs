@@ -32,7 +32,7 @@ pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build, build_at};
 pub use message::{Conflate, Message, Overflow, PathStep, Route, Sanitized, Sanitizer, SentBy};
 pub use origin::{HostName, Origin, Origins, Subdomains, split_authority};
-pub use room::{AnnounceTo, Audience, History, Inbox, Presence, Receipt, RoomKind};
+pub use room::{AnnounceTo, Audience, History, Inbox, MayJoin, Presence, Receipt, RoomKind};
 pub use server::{
     Acme, Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network,
     Page, Server, Serves, Tls, UNIX_PEER, UnixAddress,

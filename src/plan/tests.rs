@@ -388,13 +388,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
         (
             vec![(
                 "rooms",
-                "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",
-            )],
-            "`may_join: {http: …}`",
-        ),
-        (
-            vec![(
-                "rooms",
                 "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {state: {cursor: true}}}}",
             )],
             "`state`",
@@ -844,42 +837,6 @@ fn what_has_no_effect_is_told() {
     }
 }
 
-#[test]
-fn every_rule_has_a_key_and_a_place() {
-    let (outcome, told) = planned(
-        r#"version: 1
-auth: {guest: {anonymous: {}}}
-messages:
-  line: {schema: true, to: room, allow: "data != 'x'"}
-rooms:
-  a:
-    may_join: user.id != 'x'
-    messages: [line]
-  b: {may_join: user.id != 'x', messages: {line: {allow: user.id != 'x'}}}
-endpoints:
-  /ws: {auth: guest, rooms: [a, b], allow: user.id != 'x'}
-"#,
-    );
-    let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
-    let rules: Vec<String> = plan.rules.iter().map(|rule| rule.to_string()).collect();
-    assert_eq!(
-        rules,
-        [
-            "messages.line.allow (channels.yaml:4)",
-            "rooms.a.may_join (channels.yaml:7)",
-            "rooms.b.may_join (channels.yaml:9)",
-            "rooms.b.messages.line.allow (channels.yaml:9)",
-            "endpoints./ws.allow (channels.yaml:11)",
-        ]
-    );
-    assert!(
-        plan.rules
-            .iter()
-            .enumerate()
-            .all(|(at, rule)| rule.index == at)
-    );
-}
-
 fn pem(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys");
     std::fs::read_to_string(folder.join(name)).expect("the fixture is there")
@@ -1122,4 +1079,116 @@ fn the_edge_is_planned_with_its_defaults() {
     ];
     assert_eq!(names(0), kept);
     assert_eq!(names(1).len(), 4);
+}
+
+#[test]
+fn every_rule_has_a_key_and_a_place() {
+    let (outcome, told) = planned(
+        r#"version: 1
+auth: {guest: {anonymous: {}}}
+messages:
+  line: {schema: true, to: room, allow: "data != 'x'"}
+rooms:
+  a:
+    may_join: user.id != 'x'
+    messages: [line]
+  b: {may_join: user.id != 'x', messages: {line: {allow: user.id != 'x'}}}
+endpoints:
+  /ws: {auth: guest, rooms: [a, b], allow: user.id != 'x'}
+"#,
+    );
+    let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
+    let rules: Vec<String> = plan.rules.iter().map(|rule| rule.to_string()).collect();
+    assert_eq!(
+        rules,
+        [
+            "messages.line.allow (channels.yaml:4)",
+            "rooms.a.may_join (channels.yaml:7)",
+            "rooms.b.may_join (channels.yaml:9)",
+            "rooms.b.messages.line.allow (channels.yaml:9)",
+            "endpoints./ws.allow (channels.yaml:11)",
+        ]
+    );
+    assert!(
+        plan.rules
+            .iter()
+            .enumerate()
+            .all(|(at, rule)| rule.index == at)
+    );
+}
+
+#[test]
+fn claims_are_checked_wherever_rules_stand() {
+    let file = |allow: &str, may_join: &str, audience: &str, says: &str| {
+        format!(
+            r#"version: 1
+auth:
+  guest: {{anonymous: {{}}}}
+  member:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{role: {{type: string}}, team: {{type: object, properties: {{id: {{type: string}}}}}}}}}}
+  staff:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{desk: {{type: string}}}}}}
+messages:
+  line: {{schema: true, to: room, allow: "{says}", audience: some}}
+rooms:
+  a: {{may_join: "{may_join}", audiences: {{some: "{audience}"}}, messages: [line]}}
+endpoints:
+  /member: {{auth: [member, guest], rooms: [a], allow: "{allow}"}}
+  /staff: {{auth: [staff], rooms: [a]}}
+"#
+        )
+    };
+    let good = "user.claims.role == 'x'";
+    for (allow, may_join, audience, says, expected) in [
+        (
+            good,
+            "user.claims.role == user.claims.desk",
+            "user.claims.team.id == 'x'",
+            good,
+            None,
+        ),
+        (
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            good,
+            Some("`user.claims` has no `rolse`: did you mean `role`?"),
+        ),
+        (
+            good,
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            Some("`rolse`"),
+        ),
+        (
+            good,
+            good,
+            "user.claims.team.ids == 'x'",
+            good,
+            Some("`user.claims.team` has no `ids`"),
+        ),
+        (
+            good,
+            good,
+            good,
+            "user.claims.dsk == 'x'",
+            Some("did you mean `desk`?"),
+        ),
+        // What only the other endpoint's users have.
+        ("user.claims.desk == 'x'", good, good, good, Some("`desk`")),
+    ] {
+        let (outcome, told) = planned(&file(allow, may_join, audience, says));
+        match expected {
+            None => assert_eq!(told, ""),
+            Some(expected) => {
+                let told = told.replace(" / ", ": ");
+                assert!(told.contains("rule/unknown-field"), "{told}");
+                assert!(told.contains(expected), "{told}");
+                assert!(outcome.plan.is_none());
+            }
+        }
+    }
 }

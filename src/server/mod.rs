@@ -142,7 +142,8 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock.clone(), random));
+        let authenticator = Authenticator::new(&plan.auth, clock.clone(), random);
+        let authenticator = Arc::new(authenticator.with_join_tokens(&plan.rooms));
         engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
         let served = Served {

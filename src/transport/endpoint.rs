@@ -52,6 +52,7 @@ struct Pending {
     ip: IpAddr,
     deflation: Option<Deflation>,
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
+    join_tokens: Vec<Box<str>>,
 }
 
 /// The message that has to say who it is.
@@ -203,11 +204,12 @@ impl EndpointHandler {
             ip,
             deflation,
             since,
+            join_tokens: arrival::join_tokens(&query, endpoint),
         };
         match outcome {
             Outcome::Identified(identity, _) => {
                 let arrival = pending.arrival(endpoint.clone(), identity);
-                Ok(Verdict::Admitted(engine.admit(ticket, arrival)?))
+                Ok(Verdict::Admitted(engine.admit(ticket, arrival).await?))
             }
             Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited {
                 ticket,
@@ -290,6 +292,7 @@ impl Pending {
             deflation: self.deflation,
             identity,
             since: self.since,
+            join_tokens: self.join_tokens,
         }
     }
 }
@@ -344,9 +347,12 @@ async fn await_first_message(
         }
     };
     let admission = match identity {
-        Ok(identity) => served
-            .engine
-            .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity)),
+        Ok(identity) => {
+            served
+                .engine
+                .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity))
+                .await
+        }
         Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
     };
     match admission {

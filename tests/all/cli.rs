@@ -465,3 +465,65 @@ fn a_reader_that_is_gone_is_no_fault() {
         );
     }
 }
+
+#[test]
+fn a_join_token_is_made_for_a_room() {
+    let file = r#"version: 1
+server: {listen: 127.0.0.1:0}
+auth: {guest: {anonymous: {user_id: "{query.u}"}}}
+messages: {hello: {schema: true, to: room}}
+rooms:
+  "desk:{ticket}":
+    may_join: {token: {algorithms: [HS512, HS256], secret: "another-secret-of-at-least-64-bytes-for-the-join-tokens-of-the-desk!!"}}
+    messages: [hello]
+  "hall:{n}": {may_join: "true", messages: [hello]}
+endpoints:
+  /ws: {auth: guest, rooms: ["desk:{ticket}", "hall:{n}"]}
+"#;
+    let folder = folder(&[("channels.yaml", file)]);
+    let ran = run(
+        folder.path(),
+        &[
+            "token",
+            "--room",
+            "desk:17",
+            "--user-id",
+            "7",
+            "--claim",
+            "audiences=[\"staff\"]",
+        ],
+    );
+    assert_eq!((&*ran.err, ran.exit), ("", Some(0)));
+    let parts: Vec<Value> = ran
+        .out
+        .split('.')
+        .take(2)
+        .map(|part| {
+            use base64::Engine as _;
+            let decoder = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+            serde_json::from_slice(&decoder.decode(part).expect("base64url")).expect("JSON")
+        })
+        .collect();
+    assert_eq!(parts[0]["typ"], "trunkline-join+jwt");
+    assert_eq!(
+        (&parts[1]["sub"], &parts[1]["room"], &parts[1]["audiences"]),
+        (&json!("7"), &json!("desk:17"), &json!(["staff"]))
+    );
+    for (arguments, err) in [
+        (
+            &["--room", "hall:1"][..],
+            "error: rooms of the pattern `hall:{n}` are not joined by a token: only `may_join: {token: …}` takes them\n",
+        ),
+        (&["--room", "x"], "error: there is no room `x`\n"),
+        (
+            &["--room", "desk:1", "--auth", "x"],
+            "error: channels.yaml has no auth mode `x`: it has no `jwt` mode at all\n",
+        ),
+    ] {
+        let ran = run(
+            folder.path(),
+            &[&["token", "--user-id", "7"], arguments].concat(),
+        );
+        assert_eq!((&*ran.err, ran.exit), (err, Some(2)));
+    }
+}

@@ -8,6 +8,9 @@ use crate::auth::AuthError;
 use crate::plan::key::JwtAlgorithm;
 use crate::vocab::json;
 
+/// The `typ` of join tokens.
+pub(in crate::auth) const JOIN_TYPE: &str = "trunkline-join+jwt";
+
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// What a token is for, by its `typ` (RFC 8725 §3.11).
@@ -15,6 +18,8 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub(in crate::auth) enum TokenType {
     /// Saying who one is: no `typ`, `JWT` or `at+jwt`.
     Login,
+    /// Letting one user into one room: `trunkline-join+jwt`.
+    Join,
 }
 
 impl TokenType {
@@ -27,6 +32,7 @@ impl TokenType {
         let short = typ.strip_prefix("application/").unwrap_or(&typ);
         match self {
             Self::Login => short == "jwt" || short == "at+jwt",
+            Self::Join => short == JOIN_TYPE,
         }
     }
 }

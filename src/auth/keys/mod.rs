@@ -15,7 +15,7 @@ mod tests;
 
 pub use private::{PrivateKey, PrivateKeyError};
 
-pub(super) use header::TokenType;
+pub(super) use header::{JOIN_TYPE, TokenType};
 pub(super) use issuer::Fetching;
 
 use std::fmt;

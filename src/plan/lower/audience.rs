@@ -11,7 +11,7 @@ use crate::vocab::AudienceSet;
 
 impl Lowering<'_> {
     /// The audiences of the room `pattern`.
-    pub(super) fn audiences(
+    pub(super) fn room_audiences(
         &mut self,
         room: &config::Room,
         pattern: &str,

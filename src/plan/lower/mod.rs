@@ -11,6 +11,7 @@ mod contradiction;
 mod endpoint;
 mod frame;
 mod idle;
+mod joining;
 mod known;
 mod limit;
 mod line;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, MayJoin, Protocol, SchemaSource, Spanned, Text};
+use crate::config::{self, Protocol, SchemaSource, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, nearest};
 use crate::plan::lower::message::At;
@@ -12,7 +12,7 @@ use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{AnnounceTo, History, Inbox, Message, Overflow, Presence, Receipt, RoomKind};
-use crate::rule::{Known, Rule};
+use crate::rule::Known;
 use crate::schema::Schema;
 use crate::vocab::{MessageName, Pattern};
 
@@ -43,7 +43,7 @@ impl Lowering<'_> {
         let name = &self.config.rooms[index].0.value;
         let may_join = self.may_join(name, written.may_join.as_ref(), &known);
         let messages = self.messages_taken(&written.messages, &known, At::Room(index));
-        let audiences = self.audiences(written, name, &known);
+        let audiences = self.room_audiences(written, name, &known);
         let presence = self.presence(written.presence.as_ref());
         let history = written
             .history
@@ -104,27 +104,6 @@ impl Lowering<'_> {
                 "`every`",
                 "leave it out: each announcement is a frame",
             );
-        }
-    }
-
-    fn may_join(
-        &mut self,
-        room: &str,
-        written: Option<&MayJoin>,
-        known: &Known,
-    ) -> Option<Arc<Rule>> {
-        let instead =
-            "write a rule over what the token says, such as `params.room_id in user.claims.rooms`";
-        match written? {
-            MayJoin::Rule(text) => self.rule(text, known, &format!("rooms.{room}.may_join")),
-            MayJoin::Http(call) => {
-                self.unsupported(call.span, "`may_join: {http: …}`", instead);
-                None
-            }
-            MayJoin::Token(token) => {
-                self.unsupported(token.span, "`may_join: {token: …}`", instead);
-                None
-            }
         }
     }
 

@@ -3,8 +3,9 @@
 //! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
 
 mod admission;
-mod audiences;
 mod agreement;
+mod application;
+mod audiences;
 mod auth;
 mod bench;
 mod client;
@@ -21,6 +22,7 @@ mod history;
 mod http;
 mod idempotency;
 mod inbox;
+mod joining;
 mod keys;
 mod limits;
 mod listeners;

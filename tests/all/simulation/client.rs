@@ -172,6 +172,7 @@ impl Client {
         };
         let connection = attached.connection.clone();
         connection.register(&self.bell.waker());
+        engine.open_mail(&connection);
         self.waits_to_write = false;
         loop {
             if self.is_over(engine, &connection) {
