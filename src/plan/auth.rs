@@ -1,9 +1,9 @@
 //! `auth`: ways to turn a credential into a user.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plan::{Application, Session};
 use crate::rule::Template;
 use crate::schema::Schema;
 use crate::vocab::Secret;
@@ -33,6 +33,8 @@ pub enum AuthMethod {
     Jwt(Jwt),
     /// A cookie whose value is looked up.
     Session(Session),
+    /// The application is asked.
+    Http(Application),
 }
 
 /// `auth.NAME.jwt`.
@@ -85,13 +87,4 @@ pub enum Place {
     Cookie(Box<str>),
     /// The subprotocol that begins with this and a dot.
     Subprotocol(Box<str>),
-}
-
-/// `auth.NAME.session`.
-#[derive(Debug)]
-pub struct Session {
-    /// The cookie's name.
-    pub cookie: Box<str>,
-    /// The file that maps its value to a user, read again when it changes.
-    pub file: PathBuf,
 }

@@ -12,8 +12,9 @@ mod lower;
 mod message;
 mod room;
 mod server;
+mod session;
 
-pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place};
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
@@ -24,6 +25,7 @@ pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
+pub use session::{Application, Forward, Hmac, Lookup, RedisLookup, Session, SignedCookie};
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Means};
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::protocol::{CloseCode, RejectCode};
@@ -18,6 +18,7 @@ use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
 use crate::transport::lobby::Lobby;
 use crate::transport::{Served, router};
 use crate::vocab::{Clock, SystemClock};
+use crate::webhook::Client;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,13 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let means = Means {
+            clock,
+            random,
+            client: Arc::new(Client::new()),
+            metrics: engine.metrics().clone(),
+        };
+        let authenticator = Arc::new(Authenticator::new(&plan.auth, &means));
         let health = Arc::new(Health::new());
         let served = Served {
             engine: engine.clone(),
