@@ -77,7 +77,7 @@ enum State {
     Nothing,
     Key(Verifier),
     Sessions(SessionFile),
-    Cookie(CookieKey),
+    Cookie(Box<CookieKey>),
     Oracle(Arc<Oracle>),
 }
 
@@ -313,7 +313,7 @@ fn state(mode: &AuthMode, means: &Means) -> State {
         AuthMethod::Jwt(jwt) => State::Key(Verifier::new(jwt)),
         AuthMethod::Session(session) => match &session.lookup {
             Lookup::File(_) => State::Sessions(SessionFile::default()),
-            Lookup::Signed(signed) => State::Cookie(CookieKey::new(signed)),
+            Lookup::Signed(signed) => State::Cookie(Box::new(CookieKey::new(signed))),
             Lookup::Http(call) => asks(call, &session.claims),
             Lookup::Redis(redis) => {
                 let asking = asking(redis.patience);
