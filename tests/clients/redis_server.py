@@ -15,8 +15,11 @@ PASSWORD = "a-password-that-no-log-may-show"
 
 
 class Redis:
-    def __init__(self, folder: pathlib.Path):
-        self.folder = folder
+    """With an `authority` it speaks TLS at `tls_url`, beside the plain port that the test itself uses."""
+
+    def __init__(self, folder: pathlib.Path, authority=None):
+        self.folder, self.authority = folder, authority
+        self.tls_port = free_port()
         self.port = free_port()
         self.process: subprocess.Popen | None = None
 
@@ -24,9 +27,16 @@ class Redis:
     def url(self) -> str:
         return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/3"
 
+    @property
+    def tls_url(self) -> str:
+        return f"rediss://:{PASSWORD}@127.0.0.1:{self.tls_port}/3"
+
     def start(self) -> "Redis":
         assert BINARY, "there is no redis-server: tests/run.sh sessions installs it"
         arguments = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "requirepass": PASSWORD, "save": "", "appendonly": "no"}
+        if self.authority:
+            files = {"cert": self.authority.certificate, "key": self.authority.key, "ca-cert": self.authority.ca}
+            arguments |= {"tls-port": self.tls_port, "tls-auth-clients": "no", **{f"tls-{name}-file": file for name, file in files.items()}}
         command = [BINARY, *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + DEADLINE

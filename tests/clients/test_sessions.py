@@ -2,16 +2,20 @@
 docs/configuration.md signs."""
 
 import datetime
+import http.server
 import json
 import pathlib
 import re
 import shutil
+import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 import websockets
 
+from authority import Authority
 from client import connected, matches
 from redis_server import PASSWORD, Redis
 from server import DEADLINE, JWT_SECRET, ROOT
@@ -124,6 +128,59 @@ async def test_a_server_starts_without_redis(serve, redis):
     redis.start()
     store(redis, "good", {"user_id": "ann"})
     await eventually(server, "/stored", "good", "ann")
+
+
+@pytest.fixture
+def website(tmp_path):
+    """An application that knows the session `good`, over TLS."""
+    authority = Authority(tmp_path)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = question == {"cookies": {"sid": "good"}}
+            body = json.dumps({"user_id": "ann"} if known else {}).encode()
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.authority = authority
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+async def test_an_application_behind_tls_is_asked_if_the_system_trusts_its_certificate(serve, website):
+    url = f"https://127.0.0.1:{website.server_port}/session"
+    for trusts, good, bad in [(True, "ann", 401), (False, 503, 503)]:
+        trusted = {"SSL_CERT_FILE": str(website.authority.ca)} if trusts else {}
+        server = serve(CONFIG, env={"SESSION_URL": url, **trusted})
+        assert await outcome(server, "/asked", "good") == good
+        assert await outcome(server, "/asked", "bad") == bad
+    server.wait_for_log("UnknownIssuer")
+
+
+async def test_a_redis_behind_tls_is_asked_if_the_system_trusts_its_certificate(serve, tmp_path):
+    authority = Authority(tmp_path)
+    redis = Redis(tmp_path, authority).start()
+    try:
+        store(redis, "good", {"user_id": "ann"})
+        for trusted, wanted in [({"SSL_CERT_FILE": str(authority.ca)}, "ann"), ({}, 503)]:
+            server = serve(CONFIG, env={"REDIS_URL": redis.tls_url, **trusted})
+            assert await outcome(server, "/stored", "good") == wanted
+    finally:
+        redis.stop()
 
 
 def snippet(language: str) -> str:
