@@ -17,7 +17,7 @@ quietly() {
     }
 }
 
-# nginx's package starts a service where nothing forbids it: policy-rc.d forbids it for the time of the installation.
+# The packages of nginx and Redis start a service where nothing forbids it: policy-rc.d forbids it for the time of the installation.
 install_debian() {
     local policy=/usr/sbin/policy-rc.d own_policy= status=0 root=
     [ "$(id -u)" = 0 ] || root="sudo -n"
@@ -39,6 +39,11 @@ install_nchan() {
 install_pebble() {
     [ -x /usr/bin/pebble ] && [ -x /usr/bin/pebble-challtestsrv ] && return
     install_debian pebble || missing "apt-get could not install pebble"
+}
+
+install_redis() {
+    [ -x /usr/bin/redis-server ] && return
+    install_debian redis-server || missing "apt-get could not install redis-server"
 }
 
 install_chromium() {

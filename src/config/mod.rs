@@ -32,7 +32,7 @@ pub use model::{
     MessageUse, OnExceed, OnTooMany, Overflow, Page, Presence, PresenceTo, Protocol, RateKey,
     RateLimit, RawRoute, Receipt, RedisLookup, RejectStyle, Room, RoomEvent, RoomLimits, Route,
     Sanitized, Sanitizer, SentBy, Server, ServerLimits, Service, Session, SessionLookup, Shutdown,
-    Store, Tls, Webhook,
+    SignedCookie, Store, Tls, Webhook,
 };
 pub use read::{ReadError, read};
 pub use schema::{Document, DocumentId, Json, Schema, SchemaSource};

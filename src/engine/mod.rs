@@ -29,6 +29,7 @@ mod limit;
 mod link;
 mod membership;
 mod memory;
+mod newcomer;
 mod outbox;
 mod outlet;
 mod pipeline;
@@ -72,6 +73,7 @@ pub use connection::{Connection, RequestFacts};
 pub use control::{ConnectionSeen, MemberSeen, MembersSeen, PAGE_MAX, UserSeen};
 pub use feed::{Audience, Feed};
 pub use link::{Link, Phase};
+pub use newcomer::Newcomer;
 pub use publish::{Publication, Published};
 pub use reader::Reading;
 pub use ticket::{Refusal, Ticket};
@@ -92,6 +94,9 @@ pub struct Engine {
     rooms: Rooms<Feed>,
     users: users::Users,
     addresses: users::Addresses,
+    /// Connections whose user is not known yet, in all and by address.
+    newcomers: AtomicUsize,
+    newcomers_of: users::Addresses,
     connections: AtomicUsize,
     /// Those that are counted, by the endpoint's index.
     endpoint_connections: Box<[AtomicUsize]>,
@@ -142,6 +147,8 @@ impl Engine {
             users: users::Users::new(),
             addresses: users::Addresses::new(),
             authenticator: OnceLock::new(),
+            newcomers: AtomicUsize::new(0),
+            newcomers_of: users::Addresses::new(),
             connections: AtomicUsize::new(0),
             connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),

@@ -16,9 +16,10 @@ mod origin;
 mod room;
 mod secret;
 mod server;
+mod session;
 
 pub use auth::{
-    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place,
     TokenKeys,
 };
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
@@ -37,6 +38,7 @@ pub use server::{
     Acme, Address, Api, ApiKey, CertificateFiles, Listener, Log, LogFormat, LogLevel, Network,
     Page, Server, Serves, Tls, UNIX_PEER, UnixAddress,
 };
+pub use session::{Application, Forward, Hmac, Lookup, RedisLookup, Session, SignedCookie};
 
 use std::sync::Arc;
 

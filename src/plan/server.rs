@@ -28,6 +28,8 @@ pub struct Server {
     pub blocks_max: usize,
     /// Users, addresses and rooms that rate limits keep buckets for, all limits together.
     pub tracked_keys_max: usize,
+    /// Connections whose user is not known yet at a time: those that wait for their first message or for the application.
+    pub unauthenticated_max: usize,
     /// The ceiling of the process's memory; none for a share of the machine's.
     pub memory_max: Option<ByteSize>,
     /// How long a handshake may take, credential included.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Means};
 use crate::engine::Engine;
 use crate::plan::{Listener, Plan};
 use crate::protocol::{CloseCode, RejectCode};
@@ -142,7 +142,14 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Authenticator::new(&plan.auth, clock.clone(), random);
+        let client = Arc::new(Client::new());
+        let means = Means {
+            clock: clock.clone(),
+            random,
+            client: client.clone(),
+            metrics: engine.metrics().clone(),
+        };
+        let authenticator = Authenticator::new(&plan.auth, &means);
         let authenticator = Arc::new(authenticator.with_join_tokens(&plan.rooms));
         engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
@@ -164,7 +171,6 @@ impl Running {
             let kept = keeper.show_kept();
             upkeep.spawn(keeper.run(kept));
         }
-        let client = Arc::new(Client::new());
         let fetching = authenticator
             .clone()
             .fetch_keys(client, engine.metrics().clone());

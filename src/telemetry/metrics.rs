@@ -114,6 +114,8 @@ pub struct Metrics {
     tls_expiry: Family<Labels, Gauge>,
     /// Connections without a PROXY header that can be believed, on listeners that ask for one.
     pub proxy_refusals: Counter,
+    /// Connections whose user is not known yet.
+    pub unauthenticated_connections: Gauge,
     /// Bytes that wait in outboxes.
     pub queue_bytes: Gauge,
     /// Frames that wait in outboxes.
@@ -248,6 +250,10 @@ impl Metrics {
             proxy_refusals: own.one(
                 "proxy_refusals",
                 "Connections without a PROXY header that can be believed",
+            ),
+            unauthenticated_connections: own.one(
+                "unauthenticated_connections",
+                "Connections that wait for their first message, or for what the application says of them",
             ),
             queue_bytes: own.one("queue_bytes", "Bytes that wait in outboxes"),
             queue_frames: own.one("queue_frames", "Frames that wait in outboxes"),
@@ -427,6 +433,7 @@ mod tests {
             "trunkline_acme_failures_total 0",
             "trunkline_tls_reload_failures_total 0",
             "trunkline_proxy_refusals_total 0",
+            "trunkline_unauthenticated_connections 0",
             "trunkline_queue_bytes 0",
             "trunkline_queue_frames 0",
             "trunkline_store_bytes 0",

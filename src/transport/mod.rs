@@ -8,6 +8,7 @@ mod api;
 mod arrival;
 mod cors;
 mod endpoint;
+mod first_message;
 mod headers;
 mod host;
 pub mod listening;

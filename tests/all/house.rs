@@ -41,6 +41,7 @@ const TABLE: [(&str, Imports); 24] = [
             "store",
             "plan",
             "rule",
+            "schema",
             "vocab",
             "telemetry",
         ]),
@@ -123,7 +124,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 28] = [
+const HOMES: [(&str, &[&str]); 29] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport", "webhook"]),
     ("hyper_util", &["transport", "webhook", "acme"]),
@@ -132,6 +133,7 @@ const HOMES: [(&str, &[&str]); 28] = [
     ("rustls", &["webhook", "certificate", "transport", "acme"]),
     ("x509_parser", &["certificate"]),
     ("lru", &["webhook"]),
+    ("redis", &["auth"]),
     ("socket2", &["transport", "loadgen"]),
     ("mio", &["loadgen"]),
     ("hdrhistogram", &["loadgen"]),

@@ -11,12 +11,14 @@ use clap::ValueEnum;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Means};
 use crate::cli::load::{Report, load};
 use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::decision::FileAlone;
+use crate::telemetry::{MetricNames, Metrics};
 use crate::transport::why::{Answering, Question, explain};
 use crate::vocab::{Clock, SystemClock};
+use crate::webhook::Client;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -145,7 +147,13 @@ fn of_file(file: &Path, question: &str) -> Result<Value, Option<String>> {
     let question = Question::read(question).map_err(|error| Some(error.to_string()))?;
     let clock = Arc::new(SystemClock::new());
     let now = clock.now();
-    let authenticator = Authenticator::new(&plan.auth, clock, || 0);
+    let means = Means {
+        clock,
+        random: || 0,
+        client: Arc::new(Client::new()),
+        metrics: Arc::new(Metrics::new(&MetricNames::default())),
+    };
+    let authenticator = Authenticator::new(&plan.auth, &means);
     let answering = Answering {
         plan: &plan,
         authenticator: &authenticator,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::auth::{AuthError, ConnectionFacts, Outcome, RefusalKind, Request};
+use crate::auth::{AuthError, ConnectionFacts, Identification, Outcome, RefusalKind, Request};
 use crate::decision::{Inquiry, Step, Verdict};
 use crate::plan::{AuthMethod, AuthMode, Clause, Credential, Place};
 use crate::transport::why::{Answering, Knock, Who};
@@ -60,8 +60,10 @@ pub(super) fn identify(
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
         let outcome = at_once(answering.authenticator.identify(alone, &request));
-        let settled =
-            outcome.map_or_else(elsewhere, |outcome| settle(answering, knock, mode, outcome));
+        let settled = match outcome {
+            Some(Identification::Decided(outcome)) => settle(answering, knock, mode, outcome),
+            Some(Identification::Asked(_)) | None => elsewhere(),
+        };
         match settled {
             Settled::Somebody(identity) => {
                 take(inquiry, mode, passed(mode, knock, &identity))?;
@@ -118,7 +120,7 @@ fn settle(
         RefusalKind::Unauthenticated => Settled::Refused(error),
     };
     match outcome {
-        Outcome::Identified(identity, _) => Settled::Somebody(identity),
+        Outcome::Identified { login, .. } => Settled::Somebody(login.identity),
         Outcome::Refused(error @ AuthError::Missing { .. }) => Settled::PassedOver(error),
         Outcome::Refused(error) => refused(error),
         Outcome::AwaitFirstMessage { .. } => match &knock.question.who {

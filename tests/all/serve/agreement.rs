@@ -5,9 +5,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trunkline::auth::Authenticator;
+use std::sync::Arc;
+
+use trunkline::auth::{Authenticator, Means};
 use trunkline::decision::FileAlone;
 use trunkline::transport::why::{Answering, Question, explain};
+use trunkline::webhook::Client as Caller;
 
 use crate::serve::client::Client;
 use crate::serve::harness::{SECRET, Server};
@@ -455,7 +458,13 @@ async fn check(seed: u64, tally: &mut Tally) {
         let request = request(&mut chance, &server, place);
         let text = request.question.to_string();
         let question = Question::read(&text).expect("a question");
-        let authenticator = Authenticator::new(&plan.auth, server.engine().clock().clone(), || 1);
+        let means = Means {
+            clock: server.engine().clock().clone(),
+            random: || 1,
+            client: Arc::new(Caller::new()),
+            metrics: server.engine().metrics().clone(),
+        };
+        let authenticator = Authenticator::new(&plan.auth, &means);
         let answering = Answering {
             plan: &plan,
             authenticator: &authenticator,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use trunkline::engine::{Arrival, BlockOrder, BlockTarget, Link, Phase, RequestFacts};
 use trunkline::vocab::{Identity, Timestamp, User, UserId};
@@ -547,9 +548,12 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         ip,
         deflation: None,
         identity,
+        granted: Arc::default(),
         since: Vec::new(),
+        join_tokens: Vec::new(),
     };
-    let admission = engine.admit(ticket, arrival);
+    let admission = engine.admit(ticket, arrival).now_or_never();
+    let admission = admission.expect("the file's rules decide");
     let admission = admission.unwrap_or_else(|refused| panic!("{refused:?}"));
     let order = BlockOrder {
         target: BlockTarget::User(user),

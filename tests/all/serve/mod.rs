@@ -4,13 +4,17 @@
 
 mod admission;
 mod agreement;
+#[allow(dead_code, reason = "the unit tests need more of it")]
+#[path = "../../../src/webhook/application.rs"]
 mod application;
+mod asking;
 mod audiences;
 mod auth;
 mod bench;
 mod client;
 mod compression;
 mod control;
+mod decider;
 mod denials;
 mod drain;
 mod edge;
