@@ -19,7 +19,7 @@ use crate::protocol::CloseCode;
 use crate::protocol::websocket::Deflation;
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::CountLimitName;
-use crate::vocab::{Identity, Position, RoomName, UserId};
+use crate::vocab::{Identity, Position, RoomName, User, UserId};
 
 /// Who wants in, where, with what.
 pub struct Arrival {
@@ -101,29 +101,7 @@ impl Engine {
         self.limits
             .spend(of_users, subject, None)
             .map_err(too_often)?;
-        let of_user = endpoint.limits.connections_per_user;
-        let limit = match endpoint.limits.on_too_many {
-            OnTooMany::Refuse => of_user,
-            // Its place is that of the oldest, which goes when it is settled.
-            OnTooMany::ReplaceOldest => CountLimit {
-                tried: of_user.tried,
-                ..CountLimit::NONE
-            },
-        };
-        let has_room = |others| {
-            let name = CountLimitName::ConnectionsPerUser;
-            self.limits.has_room(name, limit, others)
-        };
-        let place = self
-            .users
-            .reserve(&user.id, endpoint.index, has_room)
-            .ok_or_else(|| {
-                Refusal::limited(
-                    "you have as many connections here as you may",
-                    CloseCode::Overloaded,
-                    Duration::from_secs(5),
-                )
-            })?;
+        let place = self.place_of(user, endpoint)?;
         let reserved = Reserved {
             user: user.id.clone(),
             place,
@@ -144,6 +122,31 @@ impl Engine {
             return Err(Refusal::forbidden("you may not connect here"));
         }
         Ok(admission)
+    }
+
+    /// A place among the user's connections at the endpoint.
+    fn place_of(&self, user: &User, endpoint: &Endpoint) -> Result<Place, Refusal> {
+        let of_user = endpoint.limits.connections_per_user;
+        let limit = match endpoint.limits.on_too_many {
+            OnTooMany::Refuse => of_user,
+            // Its place is that of the oldest, which goes when it is settled.
+            OnTooMany::ReplaceOldest => CountLimit {
+                tried: of_user.tried,
+                ..CountLimit::NONE
+            },
+        };
+        let has_room = |others| {
+            let name = CountLimitName::ConnectionsPerUser;
+            self.limits.has_room(name, limit, others)
+        };
+        let place = self.users.reserve(&user.id, endpoint.index, has_room);
+        place.ok_or_else(|| {
+            Refusal::limited(
+                "you have as many connections here as you may",
+                CloseCode::Overloaded,
+                Duration::from_secs(5),
+            )
+        })
     }
 
     fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Automatic>, Refusal> {
