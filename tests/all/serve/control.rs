@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use trunkline::engine::{Arrival, BlockOrder, BlockTarget, Link, Phase, RequestFacts};
+use trunkline::engine::{
+    Admission, Arrival, BlockOrder, BlockTarget, Engine, Link, Phase, RequestFacts,
+};
 use trunkline::vocab::{Identity, Timestamp, User, UserId};
 
 use crate::serve::client::{Client, Response};
@@ -522,17 +524,14 @@ impl Link for Sink {
     }
 }
 
-#[tokio::test]
-async fn who_was_blocked_while_it_came_in_does_not_stay() {
-    let server = Server::start(CONTROL);
-    let engine = server.engine();
+/// Ann, admitted to `/ws` and not yet attached.
+fn admitted(engine: &Arc<Engine>) -> Admission {
     let mut endpoints = engine.plan().endpoints.iter();
     let endpoint = endpoints.find(|endpoint| endpoint.path.as_str() == "/ws");
     let endpoint = endpoint.expect("it is declared");
-    let user = UserId::parse("anon:ann").expect("an id");
     let identity = Identity {
         user: Arc::new(User {
-            id: user.clone(),
+            id: ann(),
             username: "ann".into(),
             authenticated: false,
             claims: Arc::new(json!({})),
@@ -550,9 +549,20 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         since: Vec::new(),
     };
     let admission = engine.admit(ticket, arrival);
-    let admission = admission.unwrap_or_else(|refused| panic!("{refused:?}"));
+    admission.unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+fn ann() -> UserId {
+    UserId::parse("anon:ann").expect("an id")
+}
+
+#[tokio::test]
+async fn who_was_blocked_while_it_came_in_does_not_stay() {
+    let server = Server::start(CONTROL);
+    let engine = server.engine();
+    let admission = admitted(engine);
     let order = BlockOrder {
-        target: BlockTarget::User(user),
+        target: BlockTarget::User(ann()),
         until: Timestamp::parse("2026-11-22T13:00:00Z").expect("a moment"),
         reason: None,
     };
@@ -564,4 +574,47 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         .members_seen("room:a1", None, 10)
         .expect("it is declared");
     assert_eq!(members.users_count, 0);
+}
+
+/// Two connections of a user come and go by frames while the application takes the user out: whoever is first, each seat is given up
+/// once, so that in the end the room counts as many connections as have a seat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leaving_and_being_taken_out_at_once_is_counted_once() {
+    let server = Server::start(CONTROL);
+    let engine = server.engine();
+    let attach = || engine.attach(admitted(engine), Arc::new(Sink), Bytes::new());
+    let attached = [attach(), attach()];
+    for _ in 0..20 {
+        let mut threads = Vec::new();
+        for attached in &attached {
+            let (engine, connection) = (engine.clone(), attached.connection.clone());
+            threads.push(tokio::task::spawn_blocking(move || {
+                for _ in 0..50 {
+                    engine.receive_text(&connection, r#"{"type":"leave","room":"room:a1"}"#);
+                    engine.receive_text(&connection, r#"{"type":"join","room":"room:a1"}"#);
+                }
+            }));
+        }
+        let taking_out = engine.clone();
+        threads.push(tokio::task::spawn_blocking(move || {
+            for _ in 0..50 {
+                let removed = taking_out.remove_member("room:a1", &ann());
+                assert!(removed.is_ok_and(|removed| removed <= 2));
+            }
+        }));
+        for thread in threads {
+            thread.await.expect("no panic");
+        }
+        let seen = engine.user_seen(&ann());
+        let seats = seen
+            .connections
+            .iter()
+            .filter(|seen| !seen.rooms.is_empty());
+        let members = engine.members_seen("room:a1", None, 10);
+        let members = members.expect("it is declared");
+        let counted = members.page.first().map_or(0, |member| member.connections);
+        assert_eq!(counted as usize, seats.count());
+    }
+    drop(attached);
+    assert_eq!(engine.users(), 0);
 }
