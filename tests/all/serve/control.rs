@@ -1,7 +1,7 @@
 //! What the application does to connections and members, and what it may see of them.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use trunkline::engine::{
     Admission, Arrival, BlockOrder, BlockTarget, Engine, Link, Phase, RequestFacts,
 };
+use trunkline::protocol::Farewell;
 use trunkline::vocab::{Identity, Timestamp, User, UserId};
 
 use crate::serve::client::{Client, Response};
@@ -576,45 +577,35 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
     assert_eq!(members.users_count, 0);
 }
 
-/// Two connections of a user come and go by frames while the application takes the user out: whoever is first, each seat is given up
-/// once, so that in the end the room counts as many connections as have a seat.
+/// A connection leaves a room in the moment in which the application ends it: whoever is first, its seat is given up once, and the
+/// user's other connection still counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn leaving_and_being_taken_out_at_once_is_counted_once() {
+async fn leaving_and_being_sent_away_at_once_is_counted_once() {
     let server = Server::start(CONTROL);
     let engine = server.engine();
     let attach = || engine.attach(admitted(engine), Arc::new(Sink), Bytes::new());
-    let attached = [attach(), attach()];
-    for _ in 0..20 {
-        let mut threads = Vec::new();
-        for attached in &attached {
-            let (engine, connection) = (engine.clone(), attached.connection.clone());
-            threads.push(tokio::task::spawn_blocking(move || {
-                for _ in 0..50 {
-                    engine.receive_text(&connection, r#"{"type":"leave","room":"room:a1"}"#);
-                    engine.receive_text(&connection, r#"{"type":"join","room":"room:a1"}"#);
-                }
-            }));
-        }
-        let taking_out = engine.clone();
-        threads.push(tokio::task::spawn_blocking(move || {
-            for _ in 0..50 {
-                let removed = taking_out.remove_member("room:a1", &ann());
-                assert!(removed.is_ok_and(|removed| removed <= 2));
-            }
-        }));
-        for thread in threads {
-            thread.await.expect("no panic");
-        }
-        let seen = engine.user_seen(&ann());
-        let seats = seen
-            .connections
-            .iter()
-            .filter(|seen| !seen.rooms.is_empty());
+    let stays = attach();
+    for _ in 0..300 {
+        let goes = attach();
+        let both = Arc::new(Barrier::new(2));
+        let (leaving, begun) = (engine.clone(), both.clone());
+        let connection = goes.connection.clone();
+        let leaves = tokio::task::spawn_blocking(move || {
+            begun.wait();
+            leaving.receive_text(&connection, r#"{"type":"leave","room":"room:a1"}"#);
+        });
+        let (sending, id) = (engine.clone(), goes.connection.id);
+        let farewell = Farewell::new(4010, None).expect("it is one");
+        let is_sent = tokio::task::spawn_blocking(move || {
+            both.wait();
+            sending.disconnect_connection(id, &farewell)
+        });
+        leaves.await.expect("no panic");
+        assert_eq!(is_sent.await.expect("no panic"), 1);
         let members = engine.members_seen("room:a1", None, 10);
         let members = members.expect("it is declared");
-        let counted = members.page.first().map_or(0, |member| member.connections);
-        assert_eq!(counted as usize, seats.count());
+        assert_eq!(members.page[0].connections, 1);
     }
-    drop(attached);
+    drop(stays);
     assert_eq!(engine.users(), 0);
 }
