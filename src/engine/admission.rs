@@ -21,7 +21,7 @@ use crate::protocol::websocket::Deflation;
 use crate::protocol::{CloseCode, Reject, RejectCode};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::CountLimitName;
-use crate::vocab::{AudienceSet, Identity, Position, RoomName, UserId};
+use crate::vocab::{AudienceSet, Identity, Position, RoomName, User, UserId};
 
 /// Who wants in, where, with what.
 pub struct Arrival {
@@ -112,29 +112,7 @@ impl Engine {
         self.limits
             .spend(of_users, subject, None)
             .map_err(too_often)?;
-        let of_user = endpoint.limits.connections_per_user;
-        let limit = match endpoint.limits.on_too_many {
-            OnTooMany::Refuse => of_user,
-            // Its place is that of the oldest, which goes when it is settled.
-            OnTooMany::ReplaceOldest => CountLimit {
-                tried: of_user.tried,
-                ..CountLimit::NONE
-            },
-        };
-        let has_room = |others| {
-            let name = CountLimitName::ConnectionsPerUser;
-            self.limits.has_room(name, limit, others)
-        };
-        let place = self
-            .users
-            .reserve(&user.id, endpoint.index, has_room)
-            .ok_or_else(|| {
-                Refusal::limited(
-                    "you have as many connections here as you may",
-                    CloseCode::Overloaded,
-                    Duration::from_secs(5),
-                )
-            })?;
+        let place = self.place_of(user, endpoint)?;
         let reserved = Reserved {
             user: user.id.clone(),
             place,
@@ -155,6 +133,31 @@ impl Engine {
         admission.rooms = self.automatic_rooms(&admission).await?;
         self.add_granted_rooms(&mut admission)?;
         Ok(admission)
+    }
+
+    /// A place among the user's connections at the endpoint.
+    fn place_of(&self, user: &User, endpoint: &Endpoint) -> Result<Place, Refusal> {
+        let of_user = endpoint.limits.connections_per_user;
+        let limit = match endpoint.limits.on_too_many {
+            OnTooMany::Refuse => of_user,
+            // Its place is that of the oldest, which goes when it is settled.
+            OnTooMany::ReplaceOldest => CountLimit {
+                tried: of_user.tried,
+                ..CountLimit::NONE
+            },
+        };
+        let has_room = |others| {
+            let name = CountLimitName::ConnectionsPerUser;
+            self.limits.has_room(name, limit, others)
+        };
+        let place = self.users.reserve(&user.id, endpoint.index, has_room);
+        place.ok_or_else(|| {
+            Refusal::limited(
+                "you have as many connections here as you may",
+                CloseCode::Overloaded,
+                Duration::from_secs(5),
+            )
+        })
     }
 
     async fn automatic_rooms(

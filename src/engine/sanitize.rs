@@ -367,7 +367,7 @@ mod tests {
         // What is no tag may be as long as it likes.
         let long = format!("1 < 2 {}", "x".repeat(1100));
         assert_eq!(
-            strip(&[long.clone()]),
+            strip(std::slice::from_ref(&long)),
             Ok(Some(format!(r#"["{}"]"#, long.replace('<', "&lt;"))))
         );
         assert_eq!(strip(&["x".repeat(100_000)]), Ok(None));

@@ -92,7 +92,7 @@ fn an_hour_lets_through_what_is_declared_and_keys_do_not_disturb_each_other() {
             while now.as_nanos() <= HOUR.as_nanos() as u64 {
                 // The first asks all the time. The second asks seldom, and gets what it asks for unless they share.
                 passed[0] += u32::from(pair.passes(0, bytes, now));
-                if now.as_nanos() % 800_000_000 == 0 {
+                if now.as_nanos().is_multiple_of(800_000_000) {
                     passed[1] += u32::from(pair.passes(1, bytes, now));
                 }
                 now = now.after(Duration::from_millis(40));

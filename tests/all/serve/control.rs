@@ -1,13 +1,16 @@
 //! What the application does to connections and members, and what it may see of them.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use trunkline::engine::{Arrival, BlockOrder, BlockTarget, Link, Phase, RequestFacts};
+use trunkline::engine::{
+    Admission, Arrival, BlockOrder, BlockTarget, Engine, Link, Phase, RequestFacts,
+};
+use trunkline::protocol::Farewell;
 use trunkline::vocab::{Identity, Timestamp, User, UserId};
 
 use crate::serve::client::{Client, Response};
@@ -523,17 +526,14 @@ impl Link for Sink {
     }
 }
 
-#[tokio::test]
-async fn who_was_blocked_while_it_came_in_does_not_stay() {
-    let server = Server::start(CONTROL);
-    let engine = server.engine();
+/// Ann, admitted to `/ws` and not yet attached.
+fn admitted(engine: &Arc<Engine>) -> Admission {
     let mut endpoints = engine.plan().endpoints.iter();
     let endpoint = endpoints.find(|endpoint| endpoint.path.as_str() == "/ws");
     let endpoint = endpoint.expect("it is declared");
-    let user = UserId::parse("anon:ann").expect("an id");
     let identity = Identity {
         user: Arc::new(User {
-            id: user.clone(),
+            id: ann(),
             username: "ann".into(),
             authenticated: false,
             claims: Arc::new(json!({})),
@@ -554,9 +554,20 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
     };
     let admission = engine.admit(ticket, arrival).now_or_never();
     let admission = admission.expect("the file's rules decide");
-    let admission = admission.unwrap_or_else(|refused| panic!("{refused:?}"));
+    let admission = admission.unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+fn ann() -> UserId {
+    UserId::parse("anon:ann").expect("an id")
+}
+
+#[tokio::test]
+async fn who_was_blocked_while_it_came_in_does_not_stay() {
+    let server = Server::start(CONTROL);
+    let engine = server.engine();
+    let admission = admitted(engine);
     let order = BlockOrder {
-        target: BlockTarget::User(user),
+        target: BlockTarget::User(ann()),
         until: Timestamp::parse("2026-11-22T13:00:00Z").expect("a moment"),
         reason: None,
     };
@@ -568,4 +579,37 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         .members_seen("room:a1", None, 10)
         .expect("it is declared");
     assert_eq!(members.users_count, 0);
+}
+
+/// A connection leaves a room in the moment in which the application ends it: whoever is first, its seat is given up once, and the
+/// user's other connection still counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leaving_and_being_sent_away_at_once_is_counted_once() {
+    let server = Server::start(CONTROL);
+    let engine = server.engine();
+    let attach = || engine.attach(admitted(engine), Arc::new(Sink), Bytes::new());
+    let stays = attach();
+    for _ in 0..300 {
+        let goes = attach();
+        let both = Arc::new(Barrier::new(2));
+        let (leaving, begun) = (engine.clone(), both.clone());
+        let connection = goes.connection.clone();
+        let leaves = tokio::task::spawn_blocking(move || {
+            begun.wait();
+            leaving.receive_text(&connection, r#"{"type":"leave","room":"room:a1"}"#);
+        });
+        let (sending, id) = (engine.clone(), goes.connection.id);
+        let farewell = Farewell::new(4010, None).expect("it is one");
+        let is_sent = tokio::task::spawn_blocking(move || {
+            both.wait();
+            sending.disconnect_connection(id, &farewell)
+        });
+        leaves.await.expect("no panic");
+        assert_eq!(is_sent.await.expect("no panic"), 1);
+        let members = engine.members_seen("room:a1", None, 10);
+        let members = members.expect("it is declared");
+        assert_eq!(members.page[0].connections, 1);
+    }
+    drop(stays);
+    assert_eq!(engine.users(), 0);
 }
