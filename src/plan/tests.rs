@@ -1108,6 +1108,82 @@ endpoints:
 }
 
 #[test]
+fn a_fresh_token_needs_a_frame() {
+    let file = |endpoints: &str| {
+        format!(
+            r#"version: 1
+auth: {{member: {{jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}", expiry: refresh}}}}}}
+messages: {{line: {{schema: true, to: room}}}}
+rooms: {{a: {{may_join: "true", messages: [line]}}}}
+endpoints:
+  {endpoints}
+"#
+        )
+    };
+    let text = "/text: {auth: member, protocol: text, text_message: line, auto_join: [a], render: {line: '{data}'}}";
+    let json = "/json: {auth: member, rooms: [a]}";
+    for (endpoints, is_told) in [
+        (text.to_owned(), true),
+        (json.to_owned(), false),
+        (format!("{text}\n  {json}"), false),
+    ] {
+        let (outcome, told) = planned(&file(&endpoints));
+        assert_eq!(
+            told.contains("plan/no-effect: `expiry: refresh`"),
+            is_told,
+            "{told}"
+        );
+        assert!(outcome.plan.is_some(), "{told}");
+    }
+}
+
+#[test]
+fn audiences_have_to_make_sense() {
+    let file = |note: &str, room: &str| {
+        format!(
+            r#"version: 1
+auth: {{guest: {{anonymous: {{}}}}}}
+messages: {{note: {{schema: true, {note}}}}}
+rooms: {{a: {{may_join: "true", messages: [note], {room}}}}}
+endpoints: {{/ws: {{auth: guest, rooms: [a]}}}}
+"#
+        )
+    };
+    let staff = "audiences: {staff: \"user.id != 'x'\"}";
+    let owned = format!("{staff}, inbox: {{owner: \"'x'\"}}");
+    for (note, room, expected) in [
+        ("to: room, audience: staff", staff, ""),
+        ("to: others, audience: staff", staff, ""),
+        ("to: other_connections, audience: staff", staff, ""),
+        (
+            "to: room, audience: staff, conflate: {every: 1s}",
+            staff,
+            "",
+        ),
+        ("to: sender, audience: staff", staff, "plan/contradiction"),
+        (
+            "to: {user: data}, audience: staff",
+            staff,
+            "plan/contradiction",
+        ),
+        ("to: room, audience: staff", "", "plan/unknown-audience"),
+        ("to: room", staff, "plan/unused"),
+        ("to: room, audience: staff", &owned, "plan/contradiction"),
+        (
+            "to: room, audience: Staff",
+            "audiences: {Staff: \"user.id != 'x'\"}",
+            "plan/bad-name",
+        ),
+    ] {
+        let (_, told) = planned(&file(note, room));
+        match expected {
+            "" => assert_eq!(told, ""),
+            code => assert!(told.contains(code), "{note} {room}: {told}"),
+        }
+    }
+}
+
+#[test]
 fn claims_are_checked_wherever_rules_stand() {
     let file = |allow: &str, may_join: &str, audience: &str, says: &str| {
         format!(
