@@ -319,12 +319,34 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_read_without_harm(bytes: Vec<u8>, begin in 0usize..3) {
-            let begins: [&[u8]; 3] = [b"", b"PROXY ", V2_SIGNATURE];
+        fn anything_is_read_without_harm(bytes: Vec<u8>, begin in 0usize..5) {
+            let begins: [&[u8]; 5] = [
+                b"",
+                b"PROXY ",
+                b"PROXY UNKNOWN ",
+                V2_SIGNATURE,
+                b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0",
+            ];
             let bytes = [begins[begin], &bytes].concat();
-            if let Ok(Header::Whole { len, .. }) = read_header(&bytes) {
+            let whole = read_header(&bytes);
+            if let Ok(Header::Whole { len, .. }) = whole {
                 prop_assert!(len <= bytes.len());
-                prop_assert_eq!(read_header(&bytes[..len]), read_header(&bytes));
+                prop_assert_eq!(read_header(&bytes[..len]), whole);
+            }
+            // As the server reads: only what is surely the header's.
+            let mut len = 0;
+            while let Ok(Header::Partial { more }) = read_header(&bytes[..len]) {
+                prop_assert!(more > 0 && len + more <= HEADER_BYTES_MAX);
+                len += more;
+                if len > bytes.len() {
+                    let is_whole = matches!(whole, Ok(Header::Whole { .. }));
+                    prop_assert!(!is_whole);
+                    return Ok(());
+                }
+            }
+            match (read_header(&bytes[..len]), whole) {
+                (Ok(stepped), Ok(whole)) => prop_assert_eq!(stepped, whole),
+                (stepped, whole) => prop_assert!(stepped.is_err() && whole.is_err()),
             }
         }
     }
