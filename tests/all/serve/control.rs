@@ -554,7 +554,7 @@ fn admitted(engine: &Arc<Engine>) -> Admission {
     };
     let admission = engine.admit(ticket, arrival).now_or_never();
     let admission = admission.expect("the file's rules decide");
-    let admission = admission.unwrap_or_else(|refused| panic!("{refused:?}"))
+    admission.unwrap_or_else(|refused| panic!("{refused:?}"))
 }
 
 fn ann() -> UserId {
