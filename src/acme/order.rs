@@ -116,8 +116,13 @@ impl Proofs<'_> {
                 let cause = "too many proofs are under way".to_owned();
                 return Err(AcmeError::NotProven { domain, cause });
             }
-            self.domains.push(domain);
-            challenge.set_ready().await?;
+            self.domains.push(domain.clone());
+            // Some look at once, and say here what they saw.
+            let told = challenge.set_ready().await;
+            told.map_err(|error| match AcmeError::from(error) {
+                AcmeError::Refused(cause) => AcmeError::NotProven { domain, cause },
+                other => other,
+            })?;
         }
         Ok(())
     }
