@@ -41,10 +41,12 @@ pub(super) async fn order(
     };
     proofs.begin(&mut order).await?;
     let policy = RetryPolicy::new().timeout(PATIENCE);
-    let status = order.poll_ready(&policy).await?;
-    if status == OrderStatus::Invalid {
-        return Err(not_proven(&mut order).await);
-    }
+    match order.poll_ready(&policy).await.map_err(AcmeError::from) {
+        Ok(OrderStatus::Invalid) | Err(AcmeError::Refused(_)) => {
+            return Err(not_proven(&mut order).await);
+        }
+        other => other?,
+    };
     drop(proofs);
     let key = order.finalize().await?;
     let chain = order.poll_certificate(&policy).await?;
