@@ -226,10 +226,7 @@ impl Place {
 
 impl Place {
     /// The connection ended before TLS was agreed on.
-    pub(super) fn no_keys(&self, error: Option<&std::io::Error>) {
-        let Some(error) = error else {
-            return;
-        };
+    pub(super) fn no_keys(&self, error: &std::io::Error) {
         self.lobby.metrics.tls_failures.inc();
         tracing::debug!(%error, "a TLS handshake failed");
     }

@@ -61,8 +61,8 @@ impl AsyncRead for HttpStream {
             secured @ Socket::Tls(_) => {
                 let was_handshaking = secured.is_handshaking();
                 let read = ready!(secured.poll_read(context, buffer.initialize_unfilled()));
-                if was_handshaking && secured.is_handshaking() {
-                    self.place.no_keys(read.as_ref().err());
+                if was_handshaking && let Err(error) = &read {
+                    self.place.no_keys(error);
                 }
                 buffer.advance(read?);
                 Poll::Ready(Ok(()))

@@ -20,6 +20,11 @@ const OVERHEAD_BYTES: usize = 1024;
 /// What may wait for a socket, beside one record: answers to handshake messages, which a peer may ask for without reading them.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
+/// What may be kept of a message that came in part: agreeing on keys, one of several records (a client's first is 2 KB); then, one
+/// record, or two with a change of keys between them, which is 5 bytes.
+const HANDSHAKE_PART_BYTES_MAX: usize = 32 * 1024;
+const PART_BYTES_MAX: usize = RECORD_BYTES + 2 * OVERHEAD_BYTES;
+
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
         plain: vec![0; RECORD_BYTES],
@@ -145,9 +150,15 @@ impl Records {
         self.plaintext = rest;
         let consumed = processed.map_err(|error| self.fail(&error))?;
         self.incoming = came[consumed..].to_vec();
-        if self.outgoing.len() > WAITING_BYTES_MAX {
+        let part_max = match self.stage {
+            Stage::Handshake => HANDSHAKE_PART_BYTES_MAX,
+            _ => PART_BYTES_MAX,
+        };
+        if self.incoming.len() > part_max || self.outgoing.len() > WAITING_BYTES_MAX {
             self.stage = Stage::Failed;
-            return Err(io::ErrorKind::ConnectionAborted.into());
+            self.incoming = Vec::new();
+            let message = "more came, or had to be answered, than TLS is given room for";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         if self.tls.alpn_protocol() == Some(ACME_TLS_1) && self.stage == Stage::Open {
             // The proof was the handshake.
@@ -198,12 +209,12 @@ impl Records {
     /// The connection is over for `error`; what rustls wants to say of it waits to be sent.
     fn fail(&mut self, error: &rustls::Error) -> io::Error {
         self.stage = Stage::Failed;
-        while let Ok(state) = self.tls.process_tls_records(&mut []).state {
-            match state {
-                ConnectionState::EncodeTlsData(mut data) => {
+        // Only as long as there is something to say: without the bytes that came rustls must not look for more (it would panic).
+        while self.tls.wants_write() {
+            match self.tls.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     encode(&mut self.outgoing, |room| data.encode(room));
                 }
-                ConnectionState::TransmitTlsData(data) => data.done(),
                 _ => break,
             }
         }
@@ -588,7 +599,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(200))]
 
         #[test]
         fn both_hear_each_other_however_bytes_travel(is_new: bool, steps in steps()) {
@@ -628,6 +639,38 @@ mod tests {
         }
         pair.settle();
         assert_eq!(pair.read, pair.answered);
+    }
+
+    #[test]
+    fn an_error_is_said() {
+        let mut pair = Pair::new(&rustls::version::TLS13);
+        pair.client_reads();
+        // A hello in part, and then a record of no type that there is: what stands before it is still remembered.
+        let mut came = vec![22, 3, 1, 0, 5, 1, 0, 0, 200, 3];
+        came.extend([99; 100]);
+        assert!(pair.server.receive(&mut came, &mut [0; 10]).is_err());
+        // Fatal, decode_error.
+        assert_eq!(pair.server.outgoing, [21, 3, 3, 0, 2, 2, 50]);
+        assert!(pair.server.is_at_end());
+    }
+
+    #[test]
+    fn a_message_in_parts_is_kept_within_its_bound() {
+        // The head of a ClientHello of 60,000 bytes, and record by record what it would say.
+        let mut pair = Pair::new(&rustls::version::TLS13);
+        let mut came = vec![22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60];
+        came.resize(5 + RECORD_BYTES, 0);
+        let further = [&[22, 3, 1, 0x40, 0][..], &[0; RECORD_BYTES]].concat();
+        let mut out = [0; 100];
+        let mut kept = 0;
+        while pair.server.receive(&mut came, &mut out).is_ok() {
+            assert!(pair.server.incoming.len() <= super::HANDSHAKE_PART_BYTES_MAX);
+            came = pair.server.take_incoming();
+            came.extend_from_slice(&further);
+            kept += 1;
+        }
+        assert_eq!(kept, 1);
+        assert!(pair.server.is_at_end());
     }
 
     #[test]

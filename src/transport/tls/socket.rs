@@ -16,8 +16,6 @@ use crate::transport::wire::Wire;
 
 /// So much is read at a time, behind what a record came in part with.
 const READ_BYTES: usize = 32 * 1024;
-/// A record that came in part, or several with one message of a handshake (rustls bounds that at 64 KB).
-const PART_BYTES_MAX: usize = 96 * 1024;
 
 /// What a client hears that speaks HTTP without TLS; it would wait for an answer, or show nonsense.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -92,9 +90,6 @@ impl TlsSocket {
             let kept = records.take_incoming();
             // Not more than the reader has room for, so that little has to be kept; a reader of large parts is given them.
             let wanted = out.len().clamp(RECORD_BYTES / 4, READ_BYTES);
-            if kept.len() > PART_BYTES_MAX {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
             if scratch.len() < kept.len() + wanted {
                 scratch.resize(kept.len() + wanted, 0);
             }

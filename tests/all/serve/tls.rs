@@ -316,6 +316,8 @@ async fn who_does_not_speak_tls_is_gone() {
         let end = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
         assert!(end.is_ok(), "{what}: it stays");
     }
+    // Five of them are no TLS; the others are in time or not, which ends them without a word.
+    assert_eq!(server.engine().metrics().tls_failures.get(), 5);
     let mut ann = shop.join(server.address(), "ann").await;
     let line = json!({"type": "line", "data": 1});
     ann.ask(line.clone(), line).await;
