@@ -195,7 +195,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = Cache::of(&acme(folder.path(), &["a.example"]));
         cache.keep_certificate("-----BEGIN SECRET").expect("writes");
-        let error = cache.certificate().err().expect("it is no certificate");
+        let error = cache.certificate().expect_err("it is no certificate");
         assert!(matches!(error, AcmeError::CacheContent { .. }), "{error}");
         assert!(!error.to_string().contains("SECRET"), "{error}");
     }

@@ -41,10 +41,12 @@ pub(super) async fn order(
     };
     proofs.begin(&mut order).await?;
     let policy = RetryPolicy::new().timeout(PATIENCE);
-    let status = order.poll_ready(&policy).await?;
-    if status == OrderStatus::Invalid {
-        return Err(not_proven(&mut order).await);
-    }
+    match order.poll_ready(&policy).await.map_err(AcmeError::from) {
+        Ok(OrderStatus::Invalid) | Err(AcmeError::Refused(_)) => {
+            return Err(not_proven(&mut order).await);
+        }
+        other => other?,
+    };
     drop(proofs);
     let key = order.finalize().await?;
     let chain = order.poll_certificate(&policy).await?;
@@ -116,8 +118,13 @@ impl Proofs<'_> {
                 let cause = "too many proofs are under way".to_owned();
                 return Err(AcmeError::NotProven { domain, cause });
             }
-            self.domains.push(domain);
-            challenge.set_ready().await?;
+            self.domains.push(domain.clone());
+            // Some look at once, and say here what they saw.
+            let told = challenge.set_ready().await;
+            told.map_err(|error| match AcmeError::from(error) {
+                AcmeError::Refused(cause) => AcmeError::NotProven { domain, cause },
+                other => other,
+            })?;
         }
         Ok(())
     }

@@ -6,9 +6,14 @@ use salvo::routing::{Filter, filters};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, async_trait};
 
+use crate::transport::api;
+
 /// The answer to all methods that a path does not serve: 405 with those that it does, which OPTIONS gets with 204.
-pub(super) struct Otherwise {
-    allowed: &'static str,
+pub(super) enum Otherwise {
+    /// In text.
+    Text(&'static str),
+    /// As the API has its refusals.
+    Problem(&'static str),
 }
 
 /// `path`, read with GET, or with HEAD alone (RFC 9110 §9.3.2).
@@ -16,14 +21,12 @@ pub(super) fn readable<H: Handler>(path: &str, handler: H) -> Router {
     let either = filters::get().or(filters::head());
     Router::with_path(path)
         .push(Router::with_filter(either).goal(handler))
-        .goal(Otherwise {
-            allowed: "GET, HEAD, OPTIONS",
-        })
+        .goal(Otherwise::Text("GET, HEAD, OPTIONS"))
 }
 
-/// `route`, whose handlers take the methods `allowed`, with the answer to all others.
+/// A route of the API, whose handlers take the methods `allowed`, with the answer to all others.
 pub(super) fn taking(route: Router, allowed: &'static str) -> Router {
-    route.goal(Otherwise { allowed })
+    route.goal(Otherwise::Problem(allowed))
 }
 
 #[async_trait]
@@ -35,13 +38,23 @@ impl Handler for Otherwise {
         response: &mut Response,
         _: &mut FlowCtrl,
     ) {
-        let allow = HeaderValue::from_static(self.allowed);
+        let (Self::Text(allowed) | Self::Problem(allowed)) = self;
+        let allow = HeaderValue::from_static(allowed);
         response.headers_mut().insert(ALLOW, allow);
         if *request.method() == Method::OPTIONS {
             response.status_code(StatusCode::NO_CONTENT);
             return;
         }
-        response.status_code(StatusCode::METHOD_NOT_ALLOWED);
-        response.render(Text::Plain(format!("this path takes {}\n", self.allowed)));
+        let (status, text) = (
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("this path takes {allowed}"),
+        );
+        match self {
+            Self::Text(_) => {
+                response.status_code(status);
+                response.render(Text::Plain(text + "\n"));
+            }
+            Self::Problem(_) => api::refuse(status, &text, response),
+        }
     }
 }

@@ -106,9 +106,9 @@ pub(super) fn is_listed(written: &str, origins: &Origins) -> bool {
         // Opaque, where that is listed.
         return origins.listed.iter().any(|listed| **listed == *written);
     };
-    let is_one = |listed: &Box<str>| Origin::parse(listed).is_some_and(|it| it.is(&origin));
+    let is_one = |listed: &str| Origin::parse(listed).is_some_and(|it| it.is(&origin));
     let below = |subdomains: &crate::plan::Subdomains| subdomains.contain(&origin);
-    origins.listed.iter().any(is_one) || origins.subdomains.iter().any(below)
+    origins.listed.iter().any(|listed| is_one(listed)) || origins.subdomains.iter().any(below)
 }
 
 /// Whether `origin` is a page of the host that was asked, at the same port (RFC 6454 §4). Of the scheme only that an insecure page
@@ -118,7 +118,7 @@ fn is_same(origin: &Origin<'_>, request: &Request, site: Site<'_>) -> bool {
     let headers = request.headers();
     let forwarded = |name| is_trusted.then(|| last_value(headers, name)).flatten();
     let is_secure = *request.scheme() == Scheme::HTTPS
-        || forwarded("x-forwarded-proto").is_some_and(|proto| is_secure_scheme(proto));
+        || forwarded("x-forwarded-proto").is_some_and(is_secure_scheme);
     if is_secure && origin.scheme.eq_ignore_ascii_case("http") {
         return false;
     }

@@ -47,13 +47,12 @@ pub fn router(served: &Served, listener: &Listener, lobby: &Arc<Lobby>) -> Route
         router = router.push(of_api(api::routes(served), api));
         router = router.push(of_api(no_such_route(), api));
     }
-    let endpoints = plan.endpoints.iter().filter(|_| serves.endpoints);
     if plan.server.api.is_some() && !serves.api {
         // What is below the API's path is no page's either.
         let elsewhere = Router::with_path("api/{**rest}").goal(NothingHere);
         router = router.push(elsewhere.hoop(TextHeaders));
     }
-    for endpoint in endpoints {
+    for endpoint in plan.endpoints.iter().filter(|_| serves.endpoints) {
         router = router.push(endpoint_router(served, endpoint));
     }
     for page in plan.pages.iter().filter(|_| serves.pages) {

@@ -11,6 +11,7 @@ import time
 import pytest
 from websockets.asyncio.client import connect
 
+import evidence
 from authority import Authority
 from server import DEADLINE, ROOT, free_port
 
@@ -86,6 +87,11 @@ def test_a_certificate_is_ordered_shown_and_kept(start, place, tmp_path):
     files = list(folder.iterdir())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and len(files) == 2
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    # The keys in them are for no log.
+    account, certificate = (next(file for file in files if file.suffix == suffix).read_text() for suffix in (".json", ".pem"))
+    key = certificate.partition("-----BEGIN PRIVATE KEY-----\n")[2].splitlines()
+    assert len(key) > 1
+    evidence.used(json.loads(account)["key_pkcs8"], *key[:-1])
     # What is kept is shown from the start, without asking anybody.
     assert server.stop() == 0
     place["TLS_PORT"] = str(free_port())

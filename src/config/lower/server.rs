@@ -94,7 +94,7 @@ fn tls(keys: &mut Keys<'_, '_>) -> Option<Spanned<Tls>> {
     keys.section("tls", "`tls`", |keys| {
         let help = "write `{certificate: cert.pem, key: key.pem}` or `{acme: {domains: [rt.example.com]}}`";
         match keys.one_of(&["certificate", "certificates", "acme"], help) {
-            Some("acme") => Tls::Acme(keys.part("acme", "`acme`", acme)),
+            Some("acme") => Tls::Acme(Box::new(keys.part("acme", "`acme`", acme))),
             Some("certificates") => Tls::Files(certificates(keys)),
             found => {
                 let files = certificate_files(keys);

@@ -78,7 +78,7 @@ pub enum Tls {
     /// `{certificate, key}`, or `{certificates}` with several of them: PEM files.
     Files(Vec<CertificateFiles>),
     /// `{acme}`: certificates that are fetched.
-    Acme(Acme),
+    Acme(Box<Acme>),
     /// `false`, at a listener.
     Off,
 }

@@ -24,7 +24,7 @@ use crate::transport::method::taking;
 use crate::transport::{Served, arrival};
 use crate::vocab::{Parameters, RoomName, UserId};
 
-pub(super) use problem::NoSuchRoute;
+pub(super) use problem::{NoSuchRoute, refuse};
 
 /// What a call does.
 #[derive(Clone, Copy, Debug)]

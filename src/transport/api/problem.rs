@@ -21,14 +21,7 @@ impl Handler for NoSuchRoute {
         response: &mut Response,
         _: &mut FlowCtrl,
     ) {
-        let problem = json!({
-            "type": "about:blank",
-            "title": "Not Found",
-            "status": 404,
-            "detail": "the API has no such route",
-        });
-        response.status_code(StatusCode::NOT_FOUND);
-        write_problem(&problem, response);
+        refuse(StatusCode::NOT_FOUND, "the API has no such route", response);
     }
 }
 
@@ -77,6 +70,18 @@ pub(super) fn write(reject: &Reject, response: &mut Response) {
         let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    write_problem(&problem, response);
+}
+
+/// Refuses what is none of the wire's errors, so that it has no code.
+pub(in crate::transport) fn refuse(status: StatusCode, detail: &str, response: &mut Response) {
+    let problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    response.status_code(status);
     write_problem(&problem, response);
 }
 

@@ -291,6 +291,10 @@ async fn paths_say_which_methods_they_take() {
         );
         assert_eq!(found, (status, allow), "{method} {path}");
     }
+    let path = "/api/rooms/room:1/messages";
+    let refused = server.http("DELETE", path, &[], "").await;
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    assert_eq!(refused.json()["detail"], "this path takes POST, OPTIONS");
     for path in ["/healthz", "/readyz", "/metrics", "/chat.js", "/"] {
         let mut stream = tokio::net::TcpStream::connect(server.address())
             .await
