@@ -32,6 +32,8 @@ pub struct Arrival {
     pub deflation: Option<Deflation>,
     /// Who.
     pub identity: Identity,
+    /// The rooms that the application puts it into.
+    pub granted: Arc<[RoomName]>,
     /// Positions to resume automatic rooms from.
     pub since: Vec<(RoomName, Position)>,
 }
@@ -122,6 +124,7 @@ impl Engine {
             place: reserved,
         };
         admission.rooms = self.automatic_rooms(&admission)?;
+        self.add_granted_rooms(&mut admission)?;
         let facts = admission.facts(self.clock.now());
         if let Some(rule) = &admission.arrival.endpoint.allow
             && !self.allows(rule, &facts)
@@ -164,6 +167,41 @@ impl Engine {
         Ok(rooms)
     }
 
+    /// Adds the rooms that the application puts the connection into. It has decided: no rule is asked, but the endpoint has to
+    /// have rooms of the kind, and the room a place.
+    fn add_granted_rooms(&self, admission: &mut Admission) -> Result<(), Refusal> {
+        let Arrival {
+            endpoint,
+            granted,
+            identity,
+            ..
+        } = &admission.arrival;
+        for name in granted.iter() {
+            if admission.rooms.iter().any(|room| room.target.name == *name) {
+                continue;
+            }
+            let target = self.target(name.as_str()).ok();
+            let target = target.filter(|target| {
+                let mut kinds = endpoint.rooms.iter();
+                kinds.any(|kind| kind.index == target.kind.index)
+            });
+            let is_full = admission.rooms.len() >= endpoint.limits.rooms_per_connection;
+            let Some(target) = target.filter(|_| !is_full) else {
+                let (user, endpoint) = (&identity.user.id, &endpoint.path);
+                tracing::warn!(%user, %endpoint, room = %name, is_full, "the application puts a user into a room that the endpoint does not have, or into too many");
+                let message = "the application has put you into a room that cannot be joined here";
+                return Err(Refusal::unavailable(message, CloseCode::Internal));
+            };
+            self.has_place(&target, &identity.user)
+                .map_err(|reject| Refusal::forbidden(reject.message))?;
+            admission.rooms.push(Automatic {
+                target,
+                when_allowed: false,
+            });
+        }
+        Ok(())
+    }
+
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed. `answer`, which the transport has not sent
     /// yet, goes in front of the first frame.
     pub fn attach(
@@ -183,6 +221,7 @@ impl Engine {
             ip,
             deflation,
             identity,
+            granted: _,
             since,
         } = arrival;
         let connection = Arc::new(Connection::new(Parts {

@@ -21,6 +21,7 @@ mod limit;
 mod link;
 mod membership;
 mod memory;
+mod newcomer;
 mod outbox;
 mod outlet;
 mod pipeline;
@@ -55,6 +56,7 @@ pub use admission::{Admission, Arrival, Attached};
 pub use connection::{Connection, RequestFacts};
 pub use feed::{Audience, Feed};
 pub use link::{Link, Phase};
+pub use newcomer::Newcomer;
 pub use publish::{Publication, Published};
 pub use ticket::{Refusal, Ticket};
 pub use timer::TICK;
@@ -74,6 +76,9 @@ pub struct Engine {
     rooms: Rooms<Feed>,
     users: users::Users,
     addresses: users::Addresses,
+    /// Connections whose user is not known yet, in all and by address.
+    newcomers: AtomicUsize,
+    newcomers_of: users::Addresses,
     connections: AtomicUsize,
     connection_ids: ticket::ConnectionIds,
     limits: limit::Limits,
@@ -109,6 +114,8 @@ impl Engine {
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),
+            newcomers: AtomicUsize::new(0),
+            newcomers_of: users::Addresses::new(),
             connections: AtomicUsize::new(0),
             connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),

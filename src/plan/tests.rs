@@ -361,17 +361,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
             "`proxy_protocol`",
         ),
         (
-            vec![("auth", "{guest: {http: {url: 'http://x'}}}")],
-            "`http`",
-        ),
-        (
-            vec![(
-                "auth",
-                "{guest: {session: {cookie: s, lookup: {http: {url: 'http://x'}}}}}",
-            )],
-            "`lookup: {http: …}`",
-        ),
-        (
             vec![(
                 "rooms",
                 "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Means};
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::protocol::{CloseCode, RejectCode};
@@ -109,7 +109,13 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let means = Means {
+            clock,
+            random,
+            client: Arc::new(Client::new()),
+            metrics: engine.metrics().clone(),
+        };
+        let authenticator = Arc::new(Authenticator::new(&plan.auth, &means));
         let health = Arc::new(Health::new());
         let served = Served {
             engine: engine.clone(),
@@ -151,13 +157,8 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
-        upkeep.spawn(authenticator.clone().watch_key_files());
-        upkeep.spawn(authenticator.clone().watch_sessions());
-        let client = Arc::new(Client::new());
-        let fetching = authenticator
-            .clone()
-            .fetch_keys(client, engine.metrics().clone());
-        upkeep.spawn(fetching);
+        upkeep.spawn(authenticator.clone().watch_files());
+        upkeep.spawn(authenticator.clone().fetch_keys(means));
         if authenticator.awaits_keys() {
             upkeep.spawn(be_ready_with_keys(authenticator.clone(), health.clone()));
         } else {

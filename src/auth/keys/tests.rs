@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::auth::keys::fetch::fetch;
 use crate::auth::keys::ring::TRIES_MAX;
-use crate::auth::tests::{NOW, clock, identify_token, jwt, mode};
+use crate::auth::tests::{NOW, clock, identify_token, jwt, means, mode};
 use crate::auth::{Authenticator, Mint, PrivateKey, RefusalKind, mint, mint_with};
 use crate::plan::key::{JwtAlgorithm, Key, KeyKind, Origin, read_set};
 use crate::plan::{AuthMethod, AuthMode, HttpUrl, IssuerKeys, Jwt, KeySource, TokenKeys};
@@ -183,7 +183,7 @@ fn mode_with(algorithms: &[JwtAlgorithm], keys: Vec<Key>) -> Arc<AuthMode> {
 
 /// The public text of what comes of `token`, or the user's id.
 fn verdict(mode: &Arc<AuthMode>, token: &str) -> String {
-    let authenticator = Authenticator::new(std::slice::from_ref(mode), clock(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(mode), &means(clock()));
     match identify_token(&authenticator, mode, token) {
         Ok(identity) => identity.user.id.to_string(),
         Err(error) => {
@@ -753,7 +753,7 @@ fn a_changed_file_of_keys_is_read_again_and_a_broken_one_changes_nothing() {
     };
     let mode = mode(0, AuthMethod::Jwt(Jwt { keys, ..jwt() }));
     let clock = clock();
-    let authenticator = Authenticator::new(std::slice::from_ref(&mode), clock.clone(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(&mode), &means(clock.clone()));
     let token = maker.claiming(json!({}));
     let told = || match identify_token(&authenticator, &mode, &token) {
         Ok(identity) => identity.user.id.to_string(),
@@ -936,7 +936,7 @@ async fn nobody_is_let_in_before_the_keys_have_come() {
         }),
     };
     let mode = mode(0, AuthMethod::Jwt(Jwt { keys, ..jwt() }));
-    let authenticator = Authenticator::new(std::slice::from_ref(&mode), clock(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(&mode), &means(clock()));
     let token = Maker::of(JwtAlgorithm::Es256).claiming(json!({}));
     // Nobody fetches, so that the wait is over before anything comes.
     let refused = authenticator.identify_token(&mode, &token).await;

@@ -4,6 +4,7 @@
 //! found is an error.
 
 mod auth;
+mod call;
 mod contradiction;
 mod endpoint;
 mod frame;
@@ -18,6 +19,7 @@ mod room;
 mod rule;
 mod schema;
 mod server;
+mod session;
 mod shape;
 mod token;
 

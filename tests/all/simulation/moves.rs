@@ -86,6 +86,7 @@ impl World {
             ip,
             deflation: None,
             identity: self.identity(user),
+            granted: Arc::default(),
             since: position
                 .iter()
                 .map(|(room, _, position)| {

@@ -1,11 +1,13 @@
 //! Codes of what the file means: names, limits, what contradicts itself.
 
+mod call;
 mod name;
 mod token;
 mod value;
 
 use super::Code;
 
+pub use call::{BAD_URL, OPEN_PREFIX, UNKNOWN_FORWARD};
 pub use name::{
     AMBIGUOUS_PATTERNS, BAD_NAME, BAD_PATTERN, NAME_COLLISION, NO_SUCH_ROOM, PATH_COLLISION,
     REPEATED, UNKNOWN_AUTH_MODE, UNKNOWN_MESSAGE, UNKNOWN_PARAMETER, UNKNOWN_RATE_LIMIT,
@@ -67,5 +69,8 @@ pub static ALL: &[&Code] = &[
     &PATH_COLLISION,
     &NO_SUCH_ROOM,
     &NO_RECEIPT,
+    &BAD_URL,
+    &UNKNOWN_FORWARD,
+    &OPEN_PREFIX,
     &TOKENS_WITHOUT_EXPIRY,
 ];

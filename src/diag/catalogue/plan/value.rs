@@ -178,10 +178,10 @@ hijacking). List the pages that may connect, or leave `origins` out: then only p
 pub static MISSING_KEY: Code = Code {
     slug: "plan/missing-key",
     severity: Severity::Error,
-    summary: "a protocol needs a key that is not there",
+    summary: "a key is missing that another one needs",
     explanation: "\
 Endpoints with `protocol: text` need `text_message`, the type whose data each frame is; those with `protocol: raw` need
-`raw: {to: …}`, where frames go.",
+`raw: {to: …}`, where frames go. An auth mode with `http` needs `forward`, what of the request the application is shown.",
 };
 
 /// No such folder.
