@@ -239,6 +239,7 @@ impl World {
                 user: Arc::new(user(self.connections.len())),
                 expires_at: None,
             },
+            granted: Arc::default(),
             since: Vec::new(),
         };
         let ticket = engine.knock(ip).unwrap_or_else(|_| panic!("there is room"));

@@ -124,6 +124,7 @@ fn connect(engine: &Arc<Engine>, number: usize) -> Outcome<Attached> {
             user: Arc::new(user),
             expires_at: None,
         },
+        granted: Arc::default(),
         since: Vec::new(),
     };
     let ticket = engine.knock(ip).map_err(refused)?;

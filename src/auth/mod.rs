@@ -81,7 +81,7 @@ enum State {
     Nothing,
     Token(Verifier),
     Sessions(SessionFile),
-    Cookie(CookieKey),
+    Cookie(Box<CookieKey>),
     Oracle(Arc<Oracle>),
 }
 
@@ -349,7 +349,7 @@ fn state(mode: &AuthMode, means: &Means) -> State {
         AuthMethod::Jwt(jwt) => State::Token(Verifier::new(Keychain::new(&jwt.keys).into())),
         AuthMethod::Session(session) => match &session.lookup {
             Lookup::File(_) => State::Sessions(SessionFile::default()),
-            Lookup::Signed(signed) => State::Cookie(CookieKey::new(signed)),
+            Lookup::Signed(signed) => State::Cookie(Box::new(CookieKey::new(signed))),
             Lookup::Http(call) => asks(call, &session.claims),
             Lookup::Redis(redis) => {
                 let asking = asking(redis.patience);

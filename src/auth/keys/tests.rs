@@ -946,3 +946,16 @@ async fn nobody_is_let_in_before_the_keys_have_come() {
     let refused = authenticator.identify_token(&mode, "nonsense").await;
     assert_eq!(refused.expect_err("no token").to_string(), NOT_A_TOKEN);
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_token_of_which_anything_is_changed_is_refused(at in 0_usize..1000, letter in "[A-Za-z0-9_.=+/ -]") {
+        let maker = Maker::of(JwtAlgorithm::Es256);
+        let mode = mode_with(&[JwtAlgorithm::Es256], keys(&[named(maker.own.jwk(), "own")]));
+        let mut token = maker.claiming(json!({}));
+        let at = at % token.len();
+        let unchanged = token[at..].starts_with(&letter);
+        token.replace_range(at..=at, &letter);
+        proptest::prop_assert_eq!(verdict(&mode, &token) == "ann", unchanged, "{}", token);
+    }
+}

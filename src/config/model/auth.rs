@@ -19,10 +19,6 @@ pub struct AuthMode {
 
 /// How a credential is turned into a user.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a file has a handful of auth modes, and boxes would show in every match"
-)]
 pub enum AuthMethod {
     /// `anonymous`: without one.
     Anonymous(Spanned<Anonymous>),

@@ -1,12 +1,17 @@
 //! Auth modes that ask somebody: sessions and the application.
 
+use std::time::Duration;
+
 use crate::config::{self, JwtAlgorithm, SessionLookup, Spanned, Text};
+use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::call::TIMEOUT;
+use crate::plan::lower::server::{HANDSHAKE_TIMEOUT, value};
 use crate::plan::lower::{Lowering, finding, shown};
 use crate::plan::{
     Application, Forward, Hmac, HttpUrl, Lookup, RedisLookup, Session, SignedCookie,
 };
+use crate::vocab::format_duration;
 
 const FILE_BYTES_MAX: usize = 16 << 20;
 const REDIS_PREFIX: &str = "session:";
@@ -31,6 +36,7 @@ impl Lowering<'_> {
     }
 
     fn session_call(&mut self, written: &config::HttpCall) -> Option<Lookup> {
+        self.is_within_handshake(written.timeout);
         if let Some(first) = written.forward.first() {
             let message = "`forward` has no effect: a session is looked up by its cookie alone, wherever it is used";
             let help = "remove it, or ask with `auth: {NAME: {http: {url: …, forward: […]}}}`";
@@ -41,6 +47,7 @@ impl Lowering<'_> {
 
     fn redis_lookup(&mut self, written: &config::RedisLookup) -> Option<Lookup> {
         let timeout = self.above_zero(written.timeout, TIMEOUT, "timeout");
+        self.is_within_handshake(written.timeout);
         let patience = self.patience(written.cache, written.stale);
         let prefix = written.prefix.as_ref();
         if let Some(empty) = prefix.filter(|prefix| prefix.as_str().is_empty()) {
@@ -115,6 +122,7 @@ impl Lowering<'_> {
         written: &Spanned<config::HttpCall>,
     ) -> Option<Application> {
         let call = self.http_call(&written.value);
+        self.is_within_handshake(written.value.timeout);
         if written.value.forward.is_empty() {
             let message = "`http` does not say what of the request the application is shown";
             let help = "write `forward: [cookie]`, or `authorization`, `cookie.NAME`, `header.NAME`, `query.NAME`";
@@ -137,6 +145,26 @@ impl Lowering<'_> {
             forward: forward.into_iter().collect::<Option<_>>()?,
             claims: None,
         })
+    }
+
+    /// Finds times that a handshake does not have.
+    fn is_within_handshake(&mut self, timeout: Option<Spanned<Duration>>) {
+        let handshake = self.config.server.limits.handshake;
+        let whole = value(handshake, HANDSHAKE_TIMEOUT);
+        let Some(timeout) = timeout.filter(|timeout| timeout.value > whole) else {
+            return;
+        };
+        let message = format!(
+            "`timeout` of {} is never over: a handshake ends after {}",
+            format_duration(timeout.value),
+            format_duration(whole)
+        );
+        let help = "write less, or more for `server.limits.handshake`";
+        let mut diagnostic = Diagnostic::new(&codes::NO_EFFECT, timeout.span, message).help(help);
+        if let Some(handshake) = handshake {
+            diagnostic = diagnostic.also(handshake.span, "this bounds it");
+        }
+        self.find(diagnostic);
     }
 
     fn forward(&mut self, text: &Text) -> Option<Forward> {
