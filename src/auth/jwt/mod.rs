@@ -50,9 +50,8 @@ impl Verifier {
     /// Whose token it is, if it is good now.
     pub(super) fn verify(&self, mode: &Arc<AuthMode>, token: &str, clock: &dyn Clock) -> Verified {
         let opened = verify(mode, &self.keys, token, clock);
-        let error = match opened {
-            Err(error) => error,
-            good => return Verified::Decided(good),
+        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
+            return Verified::Decided(opened);
         };
         match self.keys.seek(&error, clock.monotonic()) {
             Some(coming) => Verified::Awaited(AwaitedKeys {
@@ -62,7 +61,8 @@ impl Verifier {
                 error,
                 coming,
             }),
-            None => Verified::Decided(Err(error)),
+            // They may have come between the two looks.
+            None => Verified::Decided(verify(mode, &self.keys, token, clock)),
         }
     }
 }

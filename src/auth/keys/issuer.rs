@@ -107,11 +107,9 @@ impl Issuer {
     /// Fetches whenever it is due, and hands every set to `take`, for ever.
     pub(super) async fn run(&self, fetching: &Fetching, take: impl Fn(&[Key])) {
         loop {
-            let wait = self
-                .state
-                .lock()
-                .schedule
-                .wait(fetching.means.clock.monotonic());
+            let means = &fetching.means;
+            let now = means.clock.monotonic();
+            let wait = self.state.lock().schedule.wait(now);
             if !wait.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -120,23 +118,22 @@ impl Issuer {
                 continue;
             }
             self.state.lock().under_way = true;
-            let fetched = fetch(&fetching.means.client, &self.keys).await;
-            let now = fetching.means.clock.monotonic();
+            let fetched = fetch(&means.client, &self.keys).await;
+            let (now, random) = (means.clock.monotonic(), (means.random)());
             {
                 let mut state = self.state.lock();
                 match fetched {
                     Ok((set, lifetime)) => {
-                        state
-                            .schedule
-                            .succeeded(now, lifetime, (fetching.means.random)());
+                        state.schedule.succeeded(now, lifetime, random);
                         take(&set.keys);
                         state.succeeded(set, fetching);
                     }
                     Err(error) => {
-                        state.schedule.failed(now, (fetching.means.random)());
+                        state.schedule.failed(now, random);
                         state.failed(&error.to_string(), fetching);
                     }
                 }
+                // Behind `take`: whoever sees that nothing is under way finds the new keys.
                 state.under_way = false;
             }
             self.ended.send_replace(());
@@ -158,8 +155,7 @@ impl State {
         if set.keys == self.held && !set.keys.is_empty() {
             return;
         }
-        let ids: Vec<&str> = set.keys.iter().filter_map(Key::id).collect();
-        tracing::info!(%owner, keys = set.keys.len(), ?ids, "keys fetched");
+        tracing::info!(%owner, keys = set.keys.len(), "keys fetched");
         if set.keys.is_empty() {
             tracing::warn!(%owner, "the issuer publishes no key that can be used: its tokens are refused");
         }

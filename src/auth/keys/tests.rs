@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::auth::keys::fetch::fetch;
 use crate::auth::keys::ring::TRIES_MAX;
 use crate::auth::tests::{NOW, clock, identify_token, jwt, means, mode};
-use crate::auth::{Authenticator, Mint, PrivateKey, RefusalKind, mint, mint_with};
+use crate::auth::{Authenticator, Means, Mint, PrivateKey, RefusalKind, mint, mint_with};
 use crate::plan::key::{JwtAlgorithm, Key, KeyKind, Origin, read_set};
 use crate::plan::{AuthMethod, AuthMode, HttpUrl, IssuerKeys, Jwt, KeySource, TokenKeys};
 use crate::vocab::Clock as _;
@@ -183,7 +183,10 @@ fn mode_with(algorithms: &[JwtAlgorithm], keys: Vec<Key>) -> Arc<AuthMode> {
 
 /// The public text of what comes of `token`, or the user's id.
 fn verdict(mode: &Arc<AuthMode>, token: &str) -> String {
-    let authenticator = Authenticator::new(std::slice::from_ref(mode), &means(clock()));
+    // Metrics are not cheap to make, and thousands of tokens are asked about.
+    static MEANS: OnceLock<Means> = OnceLock::new();
+    let means = MEANS.get_or_init(|| means(clock()));
+    let authenticator = Authenticator::new(std::slice::from_ref(mode), means);
     match identify_token(&authenticator, mode, token) {
         Ok(identity) => identity.user.id.to_string(),
         Err(error) => {

@@ -331,3 +331,26 @@ async fn an_issuer_is_discovered_and_its_tokens_are_its_own() {
     assert_eq!(status(&other, &named).await, 503);
     assert_eq!(issuer.asked(), 1);
 }
+
+#[tokio::test]
+async fn a_first_message_waits_for_its_key() {
+    let (own, stranger) = (Key::new("own"), Key::new("stranger"));
+    let let_go = Arc::new(Semaphore::new(0));
+    let issuer = Issuer::start(Deed::When(let_go.clone(), set(&[&own]).into())).await;
+    let server = start(&format!(
+        "jwks_url: \"{}/keys\", credential: {{first_message: 10s}}",
+        issuer.url
+    ));
+    let frame = |key: &Key| json!({"type": "token", "token": key.token("any")});
+    let mut client = server.connect("/member").await;
+    client.send(frame(&own)).await;
+    issuer.until_asked(1).await;
+    let_go.add_permits(1);
+    let welcome = json!({"type": "welcome", "user": {"user_id": "own"}});
+    client.expect(welcome).await;
+    issuer.becomes(set(&[&own]));
+    let mut other = server.connect("/member").await;
+    other.send(frame(&stranger)).await;
+    other.expect_close(1008).await;
+    assert_eq!(issuer.asked(), 2);
+}
