@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::plan::RedisLookup;
 use crate::vocab::Secret;
-use crate::webhook::{ANSWER_BYTES_MAX, Fault};
+use crate::webhook::{ANSWER_BYTES_MAX, Fault, settle_cryptography};
 
 /// One Redis, reached over one connection that comes back by itself.
 pub(super) struct RedisSessions {
@@ -55,6 +55,7 @@ impl RedisSessions {
         if let Some(manager) = self.manager.get() {
             return Ok(manager);
         }
+        settle_cryptography();
         // The circuit breaker says when it is tried again.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)

@@ -18,6 +18,8 @@ use crate::webhook::kept::{Entry, Kept};
 use crate::webhook::{CallError, Fault};
 
 const ENTRIES_MAX: usize = 10_000;
+/// Beside those there is one refusal for so many.
+const REFUSALS_SHARE: usize = 10;
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What an entry takes beside what its answer does.
 const ENTRY_BYTES: usize = 256;
@@ -82,6 +84,8 @@ pub struct Answers<K, V> {
 
 struct State<K, V> {
     kept: Kept<K, V>,
+    /// Those that said no, apart and fewer: whoever makes up credentials must not push out the answers about honest ones.
+    refusals: Kept<K, V>,
     /// Those that are being asked; who wants the same waits for the same result.
     asked: HashMap<K, watch::Receiver<Outcome<V>>>,
     breaker: Breaker,
@@ -102,7 +106,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// No answers yet; up to 10,000 are kept, in 64 MiB, and up to 1,000 questions are under way at once.
+    /// No answers yet; up to 10,000 are kept, in 64 MiB, beside 1,000 refusals, and up to 1,000 questions are under way at once.
     pub fn new(asking: Asking) -> Arc<Self> {
         Self::with_room(asking, ENTRIES_MAX)
     }
@@ -110,6 +114,7 @@ where
     pub(super) fn with_room(asking: Asking, entries_max: usize) -> Arc<Self> {
         let state = State {
             kept: Kept::new(entries_max, BYTES_MAX),
+            refusals: Kept::new(entries_max.div_ceil(REFUSALS_SHARE), BYTES_MAX),
             asked: HashMap::new(),
             breaker: Breaker::default(),
             warned: None,
@@ -146,19 +151,20 @@ where
     /// The answer where it is known and fresh.
     pub fn known(&self, key: &K) -> Option<V> {
         let now = self.asking.clock.monotonic();
-        let mut state = self.state.lock();
-        let entry = state
-            .kept
-            .get(key)
-            .filter(|entry| now < entry.fresh_until)?;
+        let State { kept, refusals, .. } = &mut *self.state.lock();
+        let found = [kept, refusals].into_iter().find_map(|kept| {
+            let entry = kept.get(key).filter(|entry| now < entry.fresh_until)?;
+            Some(entry.value.clone())
+        })?;
         self.asking.metrics.hit(CacheHit::Fresh);
-        Some(entry.value.clone())
+        Some(found)
     }
 
     /// Forgets one answer, so that the next who wants it asks.
     pub fn forget(&self, key: &K) {
         let mut state = self.state.lock();
         state.kept.remove(key);
+        state.refusals.remove(key);
         self.show(&state);
     }
 
@@ -256,7 +262,8 @@ where
     fn show(&self, state: &State<K, V>) {
         let metrics = &self.asking.metrics;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics.entries.set(gauge(state.kept.len()));
+        let entries = state.kept.len() + state.refusals.len();
+        metrics.entries.set(gauge(entries));
         metrics.in_flight.set(gauge(state.asked.len()));
         metrics.breaker.set(state.breaker.position() as i64);
     }
@@ -293,14 +300,16 @@ where
         let outcome = match result {
             Ok(word) => {
                 state.breaker.succeeded();
-                let outcome = match &word {
-                    Word::Allowed { .. } => QuestionOutcome::Allowed,
-                    Word::Refused(_) => QuestionOutcome::Refused,
+                let State { kept, refusals, .. } = &mut *state;
+                let (outcome, keeps, other) = match &word {
+                    Word::Allowed { .. } => (QuestionOutcome::Allowed, kept, refusals),
+                    Word::Refused(_) => (QuestionOutcome::Refused, refusals, kept),
                 };
                 metrics.question(outcome);
                 let entry = self.answers.entry(word, now);
                 let value = entry.value.clone();
-                state.kept.insert(self.key.clone(), entry, now);
+                other.remove(&self.key);
+                keeps.insert(self.key.clone(), entry, now);
                 Ok(value)
             }
             Err(fault) => {

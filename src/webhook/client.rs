@@ -202,6 +202,12 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Has libraries that make TLS clients of their own use the same cryptography: rustls cannot choose by itself, and panics, where
+/// two are compiled in. Whoever has chosen before is left alone.
+pub fn settle_cryptography() {
+    let _ = aws_lc_rs::default_provider().install_default();
+}
+
 /// Trusts what the system trusts; Mozilla's list where the system has none.
 fn tls() -> ClientConfig {
     let builder = || {

@@ -17,4 +17,4 @@ mod tests;
 
 pub use answers::{Answers, Asking, Unanswered, Word};
 pub use call::{Fault, Reply};
-pub use client::{ANSWER_BYTES_MAX, Answer, CallError, Client};
+pub use client::{ANSWER_BYTES_MAX, Answer, CallError, Client, settle_cryptography};

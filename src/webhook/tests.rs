@@ -451,6 +451,25 @@ async fn the_least_recently_used_go_first() {
 }
 
 #[tokio::test]
+async fn refusals_push_out_no_answer() {
+    let bench = Bench::new(30, 0);
+    assert_eq!(bench.get(1, yes("a")).await, Ok("a"));
+    for key in 100..200 {
+        assert_eq!(bench.get(key, Ok(Word::Refused("no"))).await, Ok("no"));
+    }
+    assert_eq!(bench.answers.known(&1), Some("a"));
+    assert_eq!(bench.answers.known(&199), Some("no"));
+    bench.shows(r#"trunkline_question_cache_entries{asker="auth.test"} 2"#);
+    bench.advance(5000);
+    // Who was refused logs in, and later out again.
+    assert_eq!(bench.get(199, yes("b")).await, Ok("b"));
+    bench.shows(r#"trunkline_question_cache_entries{asker="auth.test"} 2"#);
+    bench.advance(30_000);
+    assert_eq!(bench.get(199, Ok(Word::Refused("no"))).await, Ok("no"));
+    assert_eq!(bench.answers.known(&199), Some("no"));
+}
+
+#[tokio::test]
 async fn who_wants_the_same_shares_one_call_which_nobody_can_cancel() {
     let bench = Bench::new(0, 0);
     let gate = Arc::new(Semaphore::new(0));
