@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub(super) use claims::check_times;
+
 use crate::auth::AuthError;
-use crate::auth::keys::{Coming, Keychain, TokenType};
+use crate::auth::keys::{Keychain, TokenType};
 use crate::plan::{AuthMethod, AuthMode, Jwt};
 use crate::vocab::{Clock, Identity, Timestamp};
 
@@ -33,9 +35,6 @@ pub(super) struct AwaitedKeys {
     mode: Arc<AuthMode>,
     keys: Arc<Keychain>,
     token: Box<str>,
-    /// What it comes to without them.
-    error: AuthError,
-    coming: Coming,
 }
 
 impl Verifier {
@@ -54,12 +53,10 @@ impl Verifier {
             return Verified::Decided(opened);
         };
         match self.keys.seek(&error, clock.monotonic()) {
-            Some(coming) => Verified::Awaited(AwaitedKeys {
+            Some(_) => Verified::Awaited(AwaitedKeys {
                 mode: mode.clone(),
                 keys: self.keys.clone(),
                 token: token.into(),
-                error,
-                coming,
             }),
             // They may have come between the two looks.
             None => Verified::Decided(verify(mode, &self.keys, token, clock)),
@@ -70,11 +67,8 @@ impl Verifier {
 impl AwaitedKeys {
     /// Whose token it is, once the keys have come; no later than a handshake may take.
     pub(super) async fn verify(self, clock: &dyn Clock) -> Result<Identity, AuthError> {
-        if self.coming.arrive().await {
-            verify(&self.mode, &self.keys, &self.token, clock)
-        } else {
-            Err(self.error)
-        }
+        let claims = self.keys.open(&self.token, TokenType::Login, clock).await?;
+        identity(claims, jwt_of(&self.mode)?, clock.now())
     }
 }
 
@@ -90,10 +84,15 @@ fn verify(
     token: &str,
     clock: &dyn Clock,
 ) -> Result<Identity, AuthError> {
-    let AuthMethod::Jwt(jwt) = &mode.method else {
-        return Err(AuthError::NoTokens);
-    };
-    identity(keys.open_now(token, TokenType::Login)?, jwt, clock.now())
+    let claims = keys.open_now(token, TokenType::Login)?;
+    identity(claims, jwt_of(mode)?, clock.now())
+}
+
+fn jwt_of(mode: &AuthMode) -> Result<&Jwt, AuthError> {
+    match &mode.method {
+        AuthMethod::Jwt(jwt) => Ok(jwt),
+        _ => Err(AuthError::NoTokens),
+    }
 }
 
 /// Whom the claims of a token are about whose signature is good, if they are good at the moment `now`.
@@ -102,7 +101,7 @@ pub(super) fn identity(
     jwt: &Jwt,
     now: Timestamp,
 ) -> Result<Identity, AuthError> {
-    let expires_at = claims::check_times(&claims, jwt.lifetime, jwt.leeway, now)?;
+    let expires_at = check_times(&claims, jwt.lifetime, jwt.leeway, now)?;
     claims::check_issuer(&claims, jwt.issuer.as_deref())?;
     claims::check_audience(&claims, &jwt.audiences)?;
     let claims = Value::Object(claims);

@@ -16,7 +16,7 @@ mod tests;
 pub use private::{PrivateKey, PrivateKeyError};
 
 pub(super) use header::TokenType;
-pub(super) use issuer::{Coming, Fetching};
+pub(super) use issuer::Fetching;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use tokio::sync::watch;
 use crate::auth::AuthError;
 use crate::plan::key::{JwtAlgorithm, Key};
 use crate::plan::{KeySource, TokenKeys};
-use crate::vocab::Monotonic;
+use crate::vocab::{Clock, Monotonic};
 
 use file::SetFile;
 use header::Parts;
-use issuer::{Issuer, Want};
+use issuer::{Coming, Issuer, Want};
 use ring::Ring;
 
 /// Opens the tokens that are signed with one list of algorithms and one source of keys.
@@ -88,6 +88,29 @@ impl Keychain {
         let ring = ring.ok_or(AuthError::KeysUnavailable)?;
         ring.check(&header, &parts)?;
         parts.claims()
+    }
+
+    /// As [`open_now`](Self::open_now), and waits for keys that are being fetched, no longer than a handshake may take.
+    ///
+    /// # Errors
+    /// As [`open_now`](Self::open_now).
+    pub(super) async fn open(
+        &self,
+        token: &str,
+        wanted: TokenType,
+        clock: &dyn Clock,
+    ) -> Result<Map<String, Value>, AuthError> {
+        let opened = self.open_now(token, wanted);
+        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
+            return opened;
+        };
+        if let Some(coming) = self.seek(&error, clock.monotonic())
+            && !coming.arrive().await
+        {
+            return Err(error);
+        }
+        // By the keys that came, perhaps between the two looks.
+        self.open_now(token, wanted)
     }
 
     /// The fetch that may bring what a token lacks that was refused with `error`; none where no keys would help, or none may be
