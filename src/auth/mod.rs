@@ -1,10 +1,9 @@
 //! From a credential to an identity: tokens, sessions, anonymous users, the application's word; and the keys of the HTTP API.
 //!
 //! An [`Authenticator`] is made from the Plan's auth modes. It does not serve HTTP: `transport` shows it a [`Request`]. Most modes
-//! decide at once; those that ask the application or Redis leave a [`Question`], so that who needs neither never waits. No error
-//! or log line of it holds a credential. Files of sessions and keys are read by [`Authenticator::watch_sessions`] and
-//! [`Authenticator::watch_key_files`], the keys of issuers fetched by [`Authenticator::fetch_keys`], away from handshakes: these wait
-//! only for keys that are not there yet.
+//! decide at once; those that ask the application or Redis leave a [`Question`], and tokens whose keys are still to come wait for
+//! those, so that who needs neither never waits. No error or log line of it holds a credential. Files of sessions and keys are read
+//! by [`Authenticator::watch_files`], the keys of issuers fetched by [`Authenticator::fetch_keys`], away from handshakes.
 
 mod anonymous;
 mod answer;
@@ -22,6 +21,7 @@ mod session;
 mod signed;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use crate::rule::ConnectionFacts;
 pub use answer::Login;
@@ -35,14 +35,12 @@ pub use request::{Request, SUBPROTOCOL};
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 
 use crate::auth::join::JoinTokens;
-use crate::auth::jwt::Verifier;
-use crate::auth::keys::{Fetching, Keychain};
+use crate::auth::jwt::{AwaitedKeys, Verified, Verifier};
+use crate::auth::keys::Keychain;
 use crate::auth::question::{Oracle, Refusals};
 use crate::auth::session::SessionFile;
 use crate::auth::signed::CookieKey;
@@ -61,9 +59,9 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// Yields the ids of anonymous users, and spreads retries.
     pub random: fn() -> u64,
-    /// Asks the application.
+    /// Asks the application, and issuers for their keys.
     pub client: Arc<Client>,
-    /// Counts questions.
+    /// Counts questions and fetches.
     pub metrics: Arc<Metrics>,
 }
 
@@ -98,6 +96,15 @@ pub enum Identification {
     Decided(Outcome),
     /// Somebody has to be asked.
     Asked(Question),
+    /// The keys of its token have to come first.
+    Awaited(AwaitedToken),
+}
+
+/// A handshake whose token cannot be verified yet.
+pub struct AwaitedToken {
+    keys: AwaitedKeys,
+    clock: Arc<dyn Clock>,
+    subprotocol: Option<&'static str>,
 }
 
 /// What a handshake comes to.
@@ -128,7 +135,26 @@ impl Identification {
             Self::Decided(outcome) => outcome,
             // Boxed, so that the handshakes that need no question do not carry the space for one.
             Self::Asked(question) => Box::pin(question.outcome()).await,
+            Self::Awaited(token) => Box::pin(token.outcome()).await,
         }
+    }
+}
+
+impl AwaitedToken {
+    async fn outcome(self) -> Outcome {
+        match self.keys.verify(&*self.clock).await {
+            Ok(identity) => Outcome::Identified {
+                login: Login::from(identity),
+                subprotocol: self.subprotocol,
+            },
+            Err(error) => Outcome::Refused(error),
+        }
+    }
+}
+
+impl fmt::Debug for AwaitedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
     }
 }
 
@@ -176,9 +202,9 @@ impl Authenticator {
 
     /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always
     /// is, and one that waits for the first message is reached where none before it found anything.
-    pub async fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Identification {
+    pub fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Identification {
         for mode in modes {
-            match self.try_mode(mode, request).await {
+            match self.try_mode(mode, request) {
                 Ok(None) => {}
                 Ok(Some(identification)) => return identification,
                 Err(error) => return Identification::Decided(Outcome::Refused(error)),
@@ -189,120 +215,47 @@ impl Authenticator {
         }))
     }
 
-    /// Whose token it is: for first messages, and for fresh tokens on a living connection.
+    /// Whose token it is: for first messages, and for fresh tokens on a living connection. Waits only for keys that are being
+    /// fetched, and no longer than a handshake may take.
     ///
     /// # Errors
     /// The token is not good, or the mode takes none.
     pub async fn identify_token(
         &self,
-        mode: &AuthMode,
+        mode: &Arc<AuthMode>,
         token: &str,
     ) -> Result<Identity, AuthError> {
-        match (&mode.method, &self.ready(mode).state) {
-            (AuthMethod::Jwt(jwt), State::Token(tokens)) => {
-                tokens.verify(jwt, token, &*self.clock).await
-            }
+        match self.verify(mode, token)? {
+            Verified::Decided(identity) => identity,
+            Verified::Awaited(keys) => keys.verify(&*self.clock).await,
+        }
+    }
+
+    fn verify(&self, mode: &Arc<AuthMode>, token: &str) -> Result<Verified, AuthError> {
+        match &self.ready(mode).state {
+            State::Token(tokens) => Ok(tokens.verify(mode, token, &*self.clock)),
             _ => Err(AuthError::NoTokens),
         }
     }
 
-    /// Looks at the files of sessions and reads those that changed; does nothing within a second of the last look. Blocks.
-    pub fn refresh_sessions(&self) {
-        for ready in &self.modes {
-            if let (AuthMethod::Session(session), State::Sessions(file)) =
-                (&ready.mode.method, &ready.state)
-                && let Lookup::File(path) = &session.lookup
-            {
-                file.refresh(path, self.clock.monotonic());
-            }
-        }
-    }
-
-    /// Looks at the files of keys and reads those that changed; does nothing within a second of the last look. Blocks.
-    pub fn refresh_key_files(&self) {
-        for (_, keys) in self.keychains() {
-            keys.refresh_file(self.clock.monotonic());
-        }
-    }
-
-    /// Keeps the keys fresh that are in files, as long as it runs; ends at once where no mode has any.
-    pub async fn watch_key_files(self: Arc<Self>) {
-        while self.keychains().any(|(_, keys)| keys.is_watched()) {
-            let this = self.clone();
-            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_key_files()).await
-            {
-                tracing::error!(%fault, "reading keys failed");
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    /// Keeps the sessions fresh as long as it runs; ends at once where no mode has a file of sessions.
-    pub async fn watch_sessions(self: Arc<Self>) {
-        let any = |ready: &Ready| matches!(ready.state, State::Sessions(_));
-        while self.modes.iter().any(any) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let this = self.clone();
-            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_sessions()).await {
-                tracing::error!(%fault, "reading sessions failed");
-            }
-        }
-    }
-
-    /// Fetches the keys of issuers with `client` as long as it runs; ends at once where no mode has any. `metrics` gives each
-    /// such mode its numbers.
-    pub async fn fetch_keys(self: Arc<Self>, client: Arc<Client>, metrics: Arc<Metrics>) {
-        let mut issuers = JoinSet::new();
-        for (owner, keys) in self.fetched() {
-            let name = owner.strip_prefix("auth.").unwrap_or(&owner);
-            let fetching = Fetching {
-                metrics: metrics.keys_of(name),
-                owner: owner.clone(),
-                client: client.clone(),
+    fn token(
+        &self,
+        mode: &Arc<AuthMode>,
+        token: &str,
+        request: &Request<'_>,
+    ) -> Result<Identification, AuthError> {
+        Ok(match self.verify(mode, token)? {
+            Verified::Decided(identity) => identified(Login::from(identity?), request),
+            Verified::Awaited(keys) => Identification::Awaited(AwaitedToken {
+                keys,
                 clock: self.clock.clone(),
-                random: self.random,
-            };
-            let keys = keys.clone();
-            issuers.spawn(async move { keys.fetch(&fetching).await });
-        }
-        while issuers.join_next().await.is_some() {}
-    }
-
-    /// Waits until the keys of all issuers have come for the first time; at once where no mode has any.
-    pub async fn first_keys(&self) {
-        for (_, keys) in self.fetched() {
-            keys.arrive().await;
-        }
-    }
-
-    /// Whether any keys are fetched, so that [`first_keys`](Self::first_keys) may have to wait.
-    pub fn awaits_keys(&self) -> bool {
-        self.fetched().next().is_some()
-    }
-
-    /// Has the fetching of keys look at the clock, for clocks that are moved.
-    pub fn look_at_clock(&self) {
-        for (_, keys) in self.fetched() {
-            keys.wake();
-        }
-    }
-
-    fn fetched(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
-        self.keychains().filter(|(_, keys)| keys.is_fetched())
-    }
-
-    /// All keys, each with where the file has them.
-    fn keychains(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
-        let logins = self.modes.iter().filter_map(|ready| match &ready.state {
-            State::Token(tokens) => Some((format!("auth.{}", ready.mode.name), tokens.keys())),
-            _ => None,
-        });
-        let joins = self.join_tokens.keychains();
-        logins.chain(joins.map(|(name, keys)| (name.to_owned(), keys)))
+                subprotocol: request.chosen_subprotocol(),
+            }),
+        })
     }
 
     /// What `mode` makes of the request; nothing where its credential is not there.
-    async fn try_mode(
+    fn try_mode(
         &self,
         mode: &Arc<AuthMode>,
         request: &Request<'_>,
@@ -327,7 +280,7 @@ impl Authenticator {
                     return Ok(Some(Identification::Decided(awaited)));
                 }
                 Credential::Request(places) => match request.credential(places)? {
-                    Some(token) => Login::from(self.identify_token(mode, token).await?),
+                    Some(token) => return self.token(mode, token, request).map(Some),
                     None => return Ok(None),
                 },
             },

@@ -164,17 +164,13 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
-        upkeep.spawn(authenticator.clone().watch_key_files());
-        upkeep.spawn(authenticator.clone().watch_sessions());
+        upkeep.spawn(authenticator.clone().watch_files());
+        upkeep.spawn(authenticator.clone().fetch_keys(means));
         upkeep.spawn(certificates.clone().watch());
         for keeper in certificates.keepers(random) {
             let kept = keeper.show_kept();
             upkeep.spawn(keeper.run(kept));
         }
-        let fetching = authenticator
-            .clone()
-            .fetch_keys(client, engine.metrics().clone());
-        upkeep.spawn(fetching);
         if authenticator.awaits_keys() {
             upkeep.spawn(be_ready_with_keys(authenticator.clone(), health.clone()));
         } else {

@@ -140,7 +140,7 @@ impl EndpointHandler {
         deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        let judged = match self.look(request, path, ip, deflation, &ticket).await {
+        let judged = match self.look(request, path, ip, deflation, &ticket) {
             Ok((identification, pending)) => match self.outcome(identification, ip).await {
                 Ok(outcome) => self.conclude(outcome, pending, ticket.clone()).await,
                 Err(refusal) => Err(refusal),
@@ -151,7 +151,7 @@ impl EndpointHandler {
     }
 
     /// What the request itself says: whether it may come, and who sends it.
-    async fn look(
+    fn look(
         &self,
         request: &Request,
         path: Parameters,
@@ -192,8 +192,7 @@ impl EndpointHandler {
         let identification = self
             .served
             .authenticator
-            .identify(&endpoint.auth, &handshake)
-            .await;
+            .identify(&endpoint.auth, &handshake);
         let pending = Pending {
             request: RequestFacts {
                 query: arrival::harmless(&query, endpoint),

@@ -1,7 +1,7 @@
 //! JSON Web Tokens as logins (RFC 7519, RFC 8725): who a token says that its bearer is.
 //!
-//! [`Verifier::verify`] takes the steps in their order: [`Keychain`] checks form, algorithm and signature, then times, issuer,
-//! audience and the mode's schema are compared, and the claims become a user.
+//! A [`Verifier`] takes the steps in their order: its [`Keychain`] checks form, algorithm and signature, then times, issuer, audience
+//! and the mode's schema are compared, and the claims become a user. It decides at once, unless the token's keys have to be fetched.
 
 mod claims;
 
@@ -14,7 +14,7 @@ pub(super) use claims::check_times;
 
 use crate::auth::AuthError;
 use crate::auth::keys::{Keychain, TokenType};
-use crate::plan::Jwt;
+use crate::plan::{AuthMethod, AuthMode, Jwt};
 use crate::vocab::{Clock, Identity, Timestamp};
 
 /// Checks the tokens of one auth mode.
@@ -22,14 +22,23 @@ pub(super) struct Verifier {
     keys: Arc<Keychain>,
 }
 
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verifier(…)")
-    }
+/// What is known of a token at once.
+pub(super) enum Verified {
+    /// All.
+    Decided(Result<Identity, AuthError>),
+    /// Its keys are coming.
+    Awaited(AwaitedKeys),
+}
+
+/// A token whose keys are being fetched.
+pub(super) struct AwaitedKeys {
+    mode: Arc<AuthMode>,
+    keys: Arc<Keychain>,
+    token: Box<str>,
 }
 
 impl Verifier {
-    pub(super) fn new(keys: Arc<Keychain>) -> Self {
+    pub(super) const fn new(keys: Arc<Keychain>) -> Self {
         Self { keys }
     }
 
@@ -37,15 +46,52 @@ impl Verifier {
         &self.keys
     }
 
-    /// Whose token it is, if it is good now. Waits only for keys that are not there: see [`Keychain::open`].
-    pub(super) async fn verify(
-        &self,
-        jwt: &Jwt,
-        token: &str,
-        clock: &dyn Clock,
-    ) -> Result<Identity, AuthError> {
-        let claims = self.keys.open(token, TokenType::Login, clock).await?;
-        identity(claims, jwt, clock.now())
+    /// Whose token it is, if it is good now.
+    pub(super) fn verify(&self, mode: &Arc<AuthMode>, token: &str, clock: &dyn Clock) -> Verified {
+        let opened = verify(mode, &self.keys, token, clock);
+        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
+            return Verified::Decided(opened);
+        };
+        match self.keys.seek(&error, clock.monotonic()) {
+            Some(_) => Verified::Awaited(AwaitedKeys {
+                mode: mode.clone(),
+                keys: self.keys.clone(),
+                token: token.into(),
+            }),
+            // They may have come between the two looks.
+            None => Verified::Decided(verify(mode, &self.keys, token, clock)),
+        }
+    }
+}
+
+impl AwaitedKeys {
+    /// Whose token it is, once the keys have come; no later than a handshake may take.
+    pub(super) async fn verify(self, clock: &dyn Clock) -> Result<Identity, AuthError> {
+        let claims = self.keys.open(&self.token, TokenType::Login, clock).await?;
+        identity(claims, jwt_of(&self.mode)?, clock.now())
+    }
+}
+
+impl fmt::Debug for AwaitedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwaitedKeys({})", self.mode.name)
+    }
+}
+
+fn verify(
+    mode: &AuthMode,
+    keys: &Keychain,
+    token: &str,
+    clock: &dyn Clock,
+) -> Result<Identity, AuthError> {
+    let claims = keys.open_now(token, TokenType::Login)?;
+    identity(claims, jwt_of(mode)?, clock.now())
+}
+
+fn jwt_of(mode: &AuthMode) -> Result<&Jwt, AuthError> {
+    match &mode.method {
+        AuthMethod::Jwt(jwt) => Ok(jwt),
+        _ => Err(AuthError::NoTokens),
     }
 }
 

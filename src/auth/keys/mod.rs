@@ -31,7 +31,7 @@ use crate::vocab::{Clock, Monotonic};
 
 use file::SetFile;
 use header::Parts;
-use issuer::{Issuer, Want};
+use issuer::{Coming, Issuer, Want};
 use ring::Ring;
 
 /// Opens the tokens that are signed with one list of algorithms and one source of keys.
@@ -90,8 +90,7 @@ impl Keychain {
         parts.claims()
     }
 
-    /// As [`open_now`](Self::open_now). Waits for an issuer's keys where the first are being fetched, or where the token's own is
-    /// not known and the issuer may be asked again: once, and no longer than a handshake may take.
+    /// As [`open_now`](Self::open_now), and waits for keys that are being fetched, no longer than a handshake may take.
     ///
     /// # Errors
     /// As [`open_now`](Self::open_now).
@@ -102,16 +101,29 @@ impl Keychain {
         clock: &dyn Clock,
     ) -> Result<Map<String, Value>, AuthError> {
         let opened = self.open_now(token, wanted);
-        let want = match &opened {
-            Err(AuthError::KeysUnavailable) => Want::First,
-            Err(AuthError::KeyUnknown) => Want::Other,
-            _ => return opened,
+        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
+            return opened;
+        };
+        if let Some(coming) = self.seek(&error, clock.monotonic())
+            && !coming.arrive().await
+        {
+            return Err(error);
+        }
+        // By the keys that came, perhaps between the two looks.
+        self.open_now(token, wanted)
+    }
+
+    /// The fetch that may bring what a token lacks that was refused with `error`; none where no keys would help, or none may be
+    /// fetched: an issuer is asked for a key that is not known every 30 seconds at most.
+    pub(super) fn seek(&self, error: &AuthError, now: Monotonic) -> Option<Coming> {
+        let want = match error {
+            AuthError::KeysUnavailable => Want::First,
+            AuthError::KeyUnknown => Want::Other,
+            _ => return None,
         };
         match &self.source {
-            Source::Issuer(issuer) if issuer.wait(want, clock.monotonic()).await => {
-                self.open_now(token, wanted)
-            }
-            _ => opened,
+            Source::Issuer(issuer) => issuer.seek(want, now),
+            _ => None,
         }
     }
 

@@ -84,7 +84,7 @@ impl Lowering<'_> {
         let signed_by = written
             .algorithm
             .map_or(JwtAlgorithm::Hs256, |algorithm| algorithm.value);
-        self.strong(secret, &[signed_by]);
+        self.strong(secret, signed_by);
         Some(Lookup::Signed(SignedCookie {
             secret: secret.value.clone(),
             algorithm: algorithm?,

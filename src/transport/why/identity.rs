@@ -59,10 +59,10 @@ pub(super) fn identify(
     let modes = &knock.endpoint.auth;
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
-        let outcome = at_once(answering.authenticator.identify(alone, &request));
+        let outcome = answering.authenticator.identify(alone, &request);
         let settled = match outcome {
-            Some(Identification::Decided(outcome)) => settle(answering, knock, mode, outcome),
-            Some(Identification::Asked(_)) | None => elsewhere(),
+            Identification::Decided(outcome) => settle(answering, knock, mode, outcome),
+            Identification::Asked(_) | Identification::Awaited(_) => elsewhere(),
         };
         match settled {
             Settled::Somebody(identity) => {

@@ -147,7 +147,7 @@ auth:
   guest: {{anonymous: {{}}}}
 messages: {{who: {{schema: true, to: sender, reply: user.id}}}}
 endpoints:
-  /member: {{auth: member, messages: [who], limits: {{connections_per_user: 1000}}}}
+  /member: {{auth: member, messages: [who], limits: {{connections_per_user: 1000}}, heartbeat: {{idle: 24h}}}}
   /guest: {{auth: guest, messages: [who]}}
 "#
     ))
@@ -330,4 +330,27 @@ async fn an_issuer_is_discovered_and_its_tokens_are_its_own() {
     let named = own.token(&format!("{}/", issuer.url));
     assert_eq!(status(&other, &named).await, 503);
     assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_first_message_waits_for_its_key() {
+    let (own, stranger) = (Key::new("own"), Key::new("stranger"));
+    let let_go = Arc::new(Semaphore::new(0));
+    let issuer = Issuer::start(Deed::When(let_go.clone(), set(&[&own]).into())).await;
+    let server = start(&format!(
+        "jwks_url: \"{}/keys\", credential: {{first_message: 10s}}",
+        issuer.url
+    ));
+    let frame = |key: &Key| json!({"type": "token", "token": key.token("any")});
+    let mut client = server.connect("/member").await;
+    client.send(frame(&own)).await;
+    issuer.until_asked(1).await;
+    let_go.add_permits(1);
+    let welcome = json!({"type": "welcome", "user": {"user_id": "own"}});
+    client.expect(welcome).await;
+    issuer.becomes(set(&[&own]));
+    let mut other = server.connect("/member").await;
+    other.send(frame(&stranger)).await;
+    other.expect_close(1008).await;
+    assert_eq!(issuer.asked(), 2);
 }
