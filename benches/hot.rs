@@ -240,6 +240,7 @@ impl World {
                 user: Arc::new(user(self.connections.len())),
                 expires_at: None,
             },
+            granted: Arc::default(),
             since: Vec::new(),
             join_tokens: Vec::new(),
         };

@@ -126,6 +126,7 @@ fn connect(engine: &Arc<Engine>, number: usize) -> Outcome<Attached> {
             user: Arc::new(user),
             expires_at: None,
         },
+        granted: Arc::default(),
         since: Vec::new(),
         join_tokens: Vec::new(),
     };

@@ -17,7 +17,7 @@ quietly() {
     }
 }
 
-# nginx's package starts a service where nothing forbids it: policy-rc.d forbids it for the time of the installation.
+# The packages of nginx and Redis start a service where nothing forbids it: policy-rc.d forbids it for the time of the installation.
 install_debian() {
     local policy=/usr/sbin/policy-rc.d own_policy= status=0 root=
     [ "$(id -u)" = 0 ] || root="sudo -n"
@@ -34,6 +34,11 @@ install_debian() {
 install_nchan() {
     [ -x /usr/sbin/nginx ] && [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] && return
     install_debian nginx libnginx-mod-nchan || missing "apt-get could not install nginx and libnginx-mod-nchan"
+}
+
+install_redis() {
+    [ -x /usr/bin/redis-server ] && return
+    install_debian redis-server || missing "apt-get could not install redis-server"
 }
 
 install_chromium() {

@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 source tests/install.sh
 
-STAGES="format lint unit simulation loom build python hostile churn node browser conformance fuzz delivery"
+STAGES="format lint unit simulation loom build python sessions hostile churn node browser conformance fuzz delivery"
 NOT_RUN=77
 LOGS=.cache/tests
 mkdir -p $LOGS
@@ -58,6 +58,7 @@ stage_build() {
 }
 
 stage_python() { pytest test_parity.py test_compression.py; }
+stage_sessions() { install_redis && install_node && pytest test_sessions.py; }
 stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }
 stage_node() { node_test parity.test.mjs compression.test.mjs; }

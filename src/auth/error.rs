@@ -80,6 +80,21 @@ pub enum AuthError {
     /// The sessions cannot be looked up now.
     #[error("sessions cannot be looked up now")]
     SessionsUnavailable,
+    /// A signed session that somebody else signed, or changed.
+    #[error("the session's signature does not match")]
+    SessionForged,
+    /// A signed session that says nobody.
+    #[error("the session does not say who the user is")]
+    SessionUnusable {
+        /// What is wrong with it, without values.
+        cause: String,
+    },
+    /// The application knows the credential, or does not, and says no.
+    #[error("the credential is not accepted")]
+    Refused,
+    /// The application cannot be asked now, or does not make sense.
+    #[error("the credential cannot be checked now")]
+    ApplicationUnavailable,
     /// The request makes no user: a template failed, or yields what is no id or name.
     #[error("the request does not say who the user is")]
     Anonymous {
@@ -113,7 +128,9 @@ impl AuthError {
     /// Whose doing it is.
     pub const fn kind(&self) -> RefusalKind {
         match self {
-            Self::SessionsUnavailable | Self::KeysUnavailable => RefusalKind::Unavailable,
+            Self::SessionsUnavailable | Self::KeysUnavailable | Self::ApplicationUnavailable => {
+                RefusalKind::Unavailable
+            }
             _ => RefusalKind::Unauthenticated,
         }
     }
@@ -121,9 +138,10 @@ impl AuthError {
     /// More, for the log alone.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::Malformed { cause } | Self::Claims { cause } | Self::Anonymous { cause } => {
-                Some(cause)
-            }
+            Self::Malformed { cause }
+            | Self::Claims { cause }
+            | Self::SessionUnusable { cause }
+            | Self::Anonymous { cause } => Some(cause),
             _ => None,
         }
     }

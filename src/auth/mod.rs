@@ -1,45 +1,69 @@
-//! From a credential to an identity: tokens, sessions, anonymous users; and the keys of the HTTP API.
+//! From a credential to an identity: tokens, sessions, anonymous users, the application's word; and the keys of the HTTP API.
 //!
-//! An [`Authenticator`] is made from the Plan's auth modes. It does not know HTTP: `transport` shows it a [`Request`]. No error or
-//! log line of it holds a credential. Files of sessions and keys are read by [`Authenticator::watch_sessions`] and
-//! [`Authenticator::watch_key_files`], the keys of issuers fetched by [`Authenticator::fetch_keys`], away from handshakes: these wait
-//! only for keys that are not there yet.
+//! An [`Authenticator`] is made from the Plan's auth modes. It does not serve HTTP: `transport` shows it a [`Request`]. Most modes
+//! decide at once; those that ask the application or Redis leave a [`Question`], and tokens whose keys are still to come wait for
+//! those, so that who needs neither never waits. No error or log line of it holds a credential. Files of sessions and keys are read
+//! by [`Authenticator::watch_files`], the keys of issuers fetched by [`Authenticator::fetch_keys`], away from handshakes.
 
 mod anonymous;
+mod answer;
 mod api_key;
+mod application;
 mod error;
 mod join;
 mod jwt;
 mod keys;
 mod mint;
+mod question;
+mod redis;
 mod request;
 mod session;
+mod signed;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use crate::rule::ConnectionFacts;
+pub use answer::Login;
 pub use api_key::{authorize_api, may_use_room};
 pub use error::{AuthError, RefusalKind};
 pub use join::JoinGrant;
 pub use keys::{PrivateKey, PrivateKeyError};
 pub use mint::{JoinMint, Mint, MintError, mint, mint_join, mint_with};
+pub use question::Question;
 pub use request::{Request, SUBPROTOCOL};
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 
 use crate::auth::join::JoinTokens;
-use crate::auth::jwt::Verifier;
-use crate::auth::keys::{Fetching, Keychain};
+use crate::auth::jwt::{AwaitedKeys, Verified, Verifier};
+use crate::auth::keys::Keychain;
+use crate::auth::question::{Oracle, Refusals};
 use crate::auth::session::SessionFile;
-use crate::plan::{AuthMethod, AuthMode, Credential, Place, RoomKind};
+use crate::auth::signed::CookieKey;
+use crate::plan::{
+    Application, AuthMethod, AuthMode, Credential, HttpCall, Lookup, Patience, RoomKind, Session,
+};
+use crate::schema::Schema;
 use crate::telemetry::Metrics;
 use crate::vocab::{Clock, Identity, Monotonic, UserId};
-use crate::webhook::Client;
+use crate::webhook::{Asking, Client};
+
+/// What an [`Authenticator`] needs of the world.
+#[derive(Clone)]
+pub struct Means {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Yields the ids of anonymous users, and spreads retries.
+    pub random: fn() -> u64,
+    /// Asks the application, and issuers for their keys.
+    pub client: Arc<Client>,
+    /// Counts questions and fetches.
+    pub metrics: Arc<Metrics>,
+}
 
 /// Turns credentials into identities, for all auth modes of a Plan.
 pub struct Authenticator {
@@ -61,13 +85,38 @@ enum State {
     Nothing,
     Token(Verifier),
     Sessions(SessionFile),
+    Cookie(Box<CookieKey>),
+    Oracle(Arc<Oracle>),
+}
+
+/// What is known of a request's sender at once.
+#[derive(Debug)]
+pub enum Identification {
+    /// All.
+    Decided(Outcome),
+    /// Somebody has to be asked.
+    Asked(Question),
+    /// The keys of its token have to come first.
+    Awaited(AwaitedToken),
+}
+
+/// A handshake whose token cannot be verified yet.
+pub struct AwaitedToken {
+    keys: AwaitedKeys,
+    clock: Arc<dyn Clock>,
+    subprotocol: Option<&'static str>,
 }
 
 /// What a handshake comes to.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Somebody, and the subprotocol to select where one is.
-    Identified(Identity, Option<&'static str>),
+    /// Somebody.
+    Identified {
+        /// Who, and where the application puts the connection.
+        login: Login,
+        /// The subprotocol to select, where one is.
+        subprotocol: Option<&'static str>,
+    },
     /// The first frame has to bring the token: hand it to [`Authenticator::identify_token`].
     AwaitFirstMessage {
         /// The mode that takes it.
@@ -79,25 +128,48 @@ pub enum Outcome {
     Refused(AuthError),
 }
 
+impl Identification {
+    /// Asks where somebody has to be asked. Each mode's own timeout bounds the wait; whoever goes meanwhile drops this.
+    pub async fn outcome(self) -> Outcome {
+        match self {
+            Self::Decided(outcome) => outcome,
+            // Boxed, so that the handshakes that need no question do not carry the space for one.
+            Self::Asked(question) => Box::pin(question.outcome()).await,
+            Self::Awaited(token) => Box::pin(token.outcome()).await,
+        }
+    }
+}
+
+impl AwaitedToken {
+    async fn outcome(self) -> Outcome {
+        match self.keys.verify(&*self.clock).await {
+            Ok(identity) => Outcome::Identified {
+                login: Login::from(identity),
+                subprotocol: self.subprotocol,
+            },
+            Err(error) => Outcome::Refused(error),
+        }
+    }
+}
+
+impl fmt::Debug for AwaitedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
+    }
+}
+
 impl Authenticator {
-    /// Makes ready `modes`, a Plan's [`auth`](crate::plan::Plan::auth), and reads their files of sessions for the first time;
-    /// `random` yields the ids of anonymous users.
-    pub fn new(modes: &[Arc<AuthMode>], clock: Arc<dyn Clock>, random: fn() -> u64) -> Self {
+    /// Makes ready `modes`, a Plan's [`auth`](crate::plan::Plan::auth), and reads their files of sessions for the first time.
+    pub fn new(modes: &[Arc<AuthMode>], means: &Means) -> Self {
         let ready = |mode: &Arc<AuthMode>| Ready {
             mode: mode.clone(),
-            state: match &mode.method {
-                AuthMethod::Anonymous { .. } => State::Nothing,
-                AuthMethod::Jwt(jwt) => {
-                    State::Token(Verifier::new(Keychain::new(&jwt.keys).into()))
-                }
-                AuthMethod::Session(_) => State::Sessions(SessionFile::default()),
-            },
+            state: state(mode, means),
         };
         let authenticator = Self {
             modes: modes.iter().map(ready).collect(),
             join_tokens: JoinTokens::default(),
-            clock,
-            random,
+            clock: means.clock.clone(),
+            random: means.random,
             no_claims: Arc::new(Value::Object(Map::new())),
         };
         authenticator.refresh_sessions();
@@ -130,173 +202,153 @@ impl Authenticator {
 
     /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always
     /// is, and one that waits for the first message is reached where none before it found anything.
-    pub async fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Outcome {
+    pub fn identify(&self, modes: &[Arc<AuthMode>], request: &Request<'_>) -> Identification {
         for mode in modes {
-            match self.try_mode(mode, request).await {
+            match self.try_mode(mode, request) {
                 Ok(None) => {}
-                Ok(Some(outcome)) => return outcome,
-                Err(error) => return Outcome::Refused(error),
+                Ok(Some(identification)) => return identification,
+                Err(error) => return Identification::Decided(Outcome::Refused(error)),
             }
         }
-        Outcome::Refused(AuthError::Missing {
-            places: places_in_words(modes),
-        })
+        Identification::Decided(Outcome::Refused(AuthError::Missing {
+            places: request::places(modes),
+        }))
     }
 
-    /// Whose token it is: for first messages, and for fresh tokens on a living connection.
+    /// Whose token it is: for first messages, and for fresh tokens on a living connection. Waits only for keys that are being
+    /// fetched, and no longer than a handshake may take.
     ///
     /// # Errors
     /// The token is not good, or the mode takes none.
     pub async fn identify_token(
         &self,
-        mode: &AuthMode,
+        mode: &Arc<AuthMode>,
         token: &str,
     ) -> Result<Identity, AuthError> {
-        match (&mode.method, &self.ready(mode).state) {
-            (AuthMethod::Jwt(jwt), State::Token(tokens)) => {
-                tokens.verify(jwt, token, &*self.clock).await
-            }
+        match self.verify(mode, token)? {
+            Verified::Decided(identity) => identity,
+            Verified::Awaited(keys) => keys.verify(&*self.clock).await,
+        }
+    }
+
+    fn verify(&self, mode: &Arc<AuthMode>, token: &str) -> Result<Verified, AuthError> {
+        match &self.ready(mode).state {
+            State::Token(tokens) => Ok(tokens.verify(mode, token, &*self.clock)),
             _ => Err(AuthError::NoTokens),
         }
     }
 
-    /// Looks at the files of sessions and reads those that changed; does nothing within a second of the last look. Blocks.
-    pub fn refresh_sessions(&self) {
-        for ready in &self.modes {
-            if let (AuthMethod::Session(session), State::Sessions(file)) =
-                (&ready.mode.method, &ready.state)
-            {
-                file.refresh(&session.file, self.clock.monotonic());
-            }
-        }
-    }
-
-    /// Looks at the files of keys and reads those that changed; does nothing within a second of the last look. Blocks.
-    pub fn refresh_key_files(&self) {
-        for (_, keys) in self.keychains() {
-            keys.refresh_file(self.clock.monotonic());
-        }
-    }
-
-    /// Keeps the keys fresh that are in files, as long as it runs; ends at once where no mode has any.
-    pub async fn watch_key_files(self: Arc<Self>) {
-        while self.keychains().any(|(_, keys)| keys.is_watched()) {
-            let this = self.clone();
-            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_key_files()).await
-            {
-                tracing::error!(%fault, "reading keys failed");
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    /// Keeps the sessions fresh as long as it runs; ends at once where no mode has a file of sessions.
-    pub async fn watch_sessions(self: Arc<Self>) {
-        let any = |ready: &Ready| matches!(ready.state, State::Sessions(_));
-        while self.modes.iter().any(any) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let this = self.clone();
-            if let Err(fault) = tokio::task::spawn_blocking(move || this.refresh_sessions()).await {
-                tracing::error!(%fault, "reading sessions failed");
-            }
-        }
-    }
-
-    /// Fetches the keys of issuers with `client` as long as it runs; ends at once where no mode has any. `metrics` gives each
-    /// such mode its numbers.
-    pub async fn fetch_keys(self: Arc<Self>, client: Arc<Client>, metrics: Arc<Metrics>) {
-        let mut issuers = JoinSet::new();
-        for (owner, keys) in self.fetched() {
-            let name = owner.strip_prefix("auth.").unwrap_or(&owner);
-            let fetching = Fetching {
-                metrics: metrics.keys_of(name),
-                owner: owner.clone(),
-                client: client.clone(),
+    fn token(
+        &self,
+        mode: &Arc<AuthMode>,
+        token: &str,
+        request: &Request<'_>,
+    ) -> Result<Identification, AuthError> {
+        Ok(match self.verify(mode, token)? {
+            Verified::Decided(identity) => identified(Login::from(identity?), request),
+            Verified::Awaited(keys) => Identification::Awaited(AwaitedToken {
+                keys,
                 clock: self.clock.clone(),
-                random: self.random,
-            };
-            let keys = keys.clone();
-            issuers.spawn(async move { keys.fetch(&fetching).await });
-        }
-        while issuers.join_next().await.is_some() {}
-    }
-
-    /// Waits until the keys of all issuers have come for the first time; at once where no mode has any.
-    pub async fn first_keys(&self) {
-        for (_, keys) in self.fetched() {
-            keys.arrive().await;
-        }
-    }
-
-    /// Whether any keys are fetched, so that [`first_keys`](Self::first_keys) may have to wait.
-    pub fn awaits_keys(&self) -> bool {
-        self.fetched().next().is_some()
-    }
-
-    /// Has the fetching of keys look at the clock, for clocks that are moved.
-    pub fn look_at_clock(&self) {
-        for (_, keys) in self.fetched() {
-            keys.wake();
-        }
-    }
-
-    fn fetched(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
-        self.keychains().filter(|(_, keys)| keys.is_fetched())
-    }
-
-    /// All keys, each with where the file has them.
-    fn keychains(&self) -> impl Iterator<Item = (String, &Arc<Keychain>)> {
-        let logins = self.modes.iter().filter_map(|ready| match &ready.state {
-            State::Token(tokens) => Some((format!("auth.{}", ready.mode.name), tokens.keys())),
-            _ => None,
-        });
-        let joins = self.join_tokens.keychains();
-        logins.chain(joins.map(|(name, keys)| (name.to_owned(), keys)))
+                subprotocol: request.chosen_subprotocol(),
+            }),
+        })
     }
 
     /// What `mode` makes of the request; nothing where its credential is not there.
-    async fn try_mode(
+    fn try_mode(
         &self,
         mode: &Arc<AuthMode>,
         request: &Request<'_>,
-    ) -> Result<Option<Outcome>, AuthError> {
-        let identity = match &mode.method {
+    ) -> Result<Option<Identification>, AuthError> {
+        let login = match &mode.method {
             AuthMethod::Anonymous { user_id, username } => {
                 let templates = (user_id.as_ref(), username.as_ref());
-                anonymous::identify(
+                Login::from(anonymous::identify(
                     templates,
                     request,
                     self.clock.now(),
                     self.random,
                     &self.no_claims,
-                )?
+                )?)
             }
             AuthMethod::Jwt(jwt) => match &jwt.credential {
                 Credential::FirstMessage(within) => {
-                    return Ok(Some(Outcome::AwaitFirstMessage {
+                    let awaited = Outcome::AwaitFirstMessage {
                         mode: mode.clone(),
                         deadline: self.clock.monotonic().after(*within),
-                    }));
+                    };
+                    return Ok(Some(Identification::Decided(awaited)));
                 }
                 Credential::Request(places) => match request.credential(places)? {
-                    Some(token) => self.identify_token(mode, token).await?,
+                    Some(token) => return self.token(mode, token, request).map(Some),
                     None => return Ok(None),
                 },
             },
             AuthMethod::Session(session) => match request.cookie(&session.cookie) {
-                Some(cookie) => self.identify_session(mode, cookie)?,
+                Some(cookie) => return self.session(mode, session, cookie, request).map(Some),
                 None => return Ok(None),
             },
+            AuthMethod::Http(application) => return self.application(mode, application, request),
         };
-        let subprotocol = request.chosen_subprotocol();
-        Ok(Some(Outcome::Identified(identity, subprotocol)))
+        Ok(Some(identified(login, request)))
     }
 
-    fn identify_session(&self, mode: &AuthMode, cookie: &str) -> Result<Identity, AuthError> {
-        match &self.ready(mode).state {
-            State::Sessions(file) => file.find(cookie, self.clock.now()),
-            _ => Err(AuthError::SessionsUnavailable),
-        }
+    fn session(
+        &self,
+        mode: &AuthMode,
+        session: &Session,
+        cookie: &str,
+        request: &Request<'_>,
+    ) -> Result<Identification, AuthError> {
+        let now = self.clock.now();
+        let login = match &self.ready(mode).state {
+            State::Sessions(file) => {
+                let identity = file.find(cookie, now)?;
+                check_claims(&identity.user.claims, session.claims.as_deref())?;
+                Login::from(identity)
+            }
+            State::Cookie(key) => key.open(cookie, session.claims.as_deref(), now)?,
+            State::Oracle(oracle) => {
+                // An empty cookie is what logging out leaves behind.
+                if cookie.is_empty() {
+                    return Err(AuthError::SessionUnknown);
+                }
+                let text = match &session.lookup {
+                    Lookup::Http(_) => application::session_question(&session.cookie, cookie),
+                    _ => cookie.as_bytes().to_vec().into(),
+                };
+                let refusals = Refusals {
+                    refused: AuthError::SessionUnknown,
+                    unavailable: AuthError::SessionsUnavailable,
+                };
+                let chosen = request.chosen_subprotocol();
+                let question = oracle.question(cookie.as_bytes(), text, refusals, chosen);
+                return Ok(Identification::Asked(question));
+            }
+            _ => return Err(AuthError::SessionsUnavailable),
+        };
+        Ok(identified(login, request))
+    }
+
+    fn application(
+        &self,
+        mode: &AuthMode,
+        application: &Application,
+        request: &Request<'_>,
+    ) -> Result<Option<Identification>, AuthError> {
+        let State::Oracle(oracle) = &self.ready(mode).state else {
+            return Err(AuthError::ApplicationUnavailable);
+        };
+        let Some(text) = application::question(&application.forward, request)? else {
+            return Ok(None);
+        };
+        let refusals = Refusals {
+            refused: AuthError::Refused,
+            unavailable: AuthError::ApplicationUnavailable,
+        };
+        let chosen = request.chosen_subprotocol();
+        let question = oracle.question(&text.clone(), text, refusals, chosen);
+        Ok(Some(Identification::Asked(question)))
     }
 
     fn ready(&self, mode: &AuthMode) -> &Ready {
@@ -305,33 +357,65 @@ impl Authenticator {
     }
 }
 
+/// What a mode needs beside the Plan.
+fn state(mode: &AuthMode, means: &Means) -> State {
+    let asking = |patience: Patience| {
+        let asker = format!("auth.{}", mode.name);
+        Asking {
+            patience,
+            metrics: means.metrics.questions_of(&asker),
+            asker: asker.into(),
+            clock: means.clock.clone(),
+            random: means.random,
+        }
+    };
+    let asks = |call: &HttpCall, claims: &Option<Arc<Schema>>| {
+        let (asking, client) = (asking(call.patience), means.client.clone());
+        State::Oracle(Oracle::of_application(asking, client, call, claims.clone()))
+    };
+    match &mode.method {
+        AuthMethod::Anonymous { .. } => State::Nothing,
+        AuthMethod::Jwt(jwt) => State::Token(Verifier::new(Keychain::new(&jwt.keys).into())),
+        AuthMethod::Session(session) => match &session.lookup {
+            Lookup::File(_) => State::Sessions(SessionFile::default()),
+            Lookup::Signed(signed) => State::Cookie(Box::new(CookieKey::new(signed))),
+            Lookup::Http(call) => asks(call, &session.claims),
+            Lookup::Redis(redis) => {
+                let asking = asking(redis.patience);
+                State::Oracle(Oracle::of_redis(asking, redis, session.claims.clone()))
+            }
+        },
+        AuthMethod::Http(application) => asks(&application.call, &application.claims),
+    }
+}
+
+fn identified(login: Login, request: &Request<'_>) -> Identification {
+    Identification::Decided(Outcome::Identified {
+        login,
+        subprotocol: request.chosen_subprotocol(),
+    })
+}
+
+impl From<Identity> for Login {
+    fn from(identity: Identity) -> Self {
+        Self {
+            identity,
+            rooms: Arc::default(),
+        }
+    }
+}
+
+/// Checks what a mode says that claims look like.
+fn check_claims(claims: &Value, schema: Option<&Schema>) -> Result<(), AuthError> {
+    let checked = schema.map_or(Ok(()), |schema| schema.check(claims));
+    checked.map_err(|violations| AuthError::Claims {
+        cause: answer::places(&violations),
+    })
+}
+
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.modes.iter().map(|ready| &*ready.mode.name).collect();
         f.debug_tuple("Authenticator").field(&names).finish()
-    }
-}
-
-fn places_in_words(modes: &[Arc<AuthMode>]) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for mode in modes {
-        let places: &[Place] = match &mode.method {
-            AuthMethod::Jwt(jwt) => match &jwt.credential {
-                Credential::Request(places) => places,
-                Credential::FirstMessage(_) => &[],
-            },
-            AuthMethod::Session(session) => &[Place::Cookie(session.cookie.clone())],
-            AuthMethod::Anonymous { .. } => &[],
-        };
-        for word in places.iter().map(request::words) {
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-    }
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        Some((last, _)) => last.clone(),
-        None => String::new(),
     }
 }

@@ -1,7 +1,9 @@
 //! What a request says of its sender, without naming an HTTP library.
 
+use std::sync::Arc;
+
 use crate::auth::AuthError;
-use crate::plan::Place;
+use crate::plan::{AuthMethod, AuthMode, Credential, Forward, Place};
 use crate::rule::ConnectionFacts;
 use crate::vocab::Parameters;
 
@@ -41,12 +43,24 @@ impl<'a> Request<'a> {
         Ok(None)
     }
 
+    /// The value of the header `name`, whatever its scheme.
+    pub(super) fn whole_header(&self, name: &str) -> Result<Option<&'a str>, AuthError> {
+        let values = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        only(values.map(|(_, value)| *value), &Place::Header(name.into()))
+    }
+
+    /// The value of the query parameter `name`.
+    pub(super) fn query_value(&self, name: &str) -> Result<Option<&'a str>, AuthError> {
+        let values = self.query.iter().filter(|(key, _)| *key == name);
+        only(values.map(|(_, value)| value), &Place::Query(name.into()))
+    }
+
     fn look(&self, place: &Place) -> Result<Option<&'a str>, AuthError> {
         match place {
-            Place::Query(name) => {
-                let values = self.query.iter().filter(|(key, _)| **key == **name);
-                only(values.map(|(_, value)| value), place)
-            }
+            Place::Query(name) => self.query_value(name),
             Place::Header(name) => only(self.header(name), place),
             Place::Cookie(name) => Ok(self.cookie(name)),
             Place::Subprotocol(prefix) => {
@@ -76,13 +90,18 @@ impl<'a> Request<'a> {
 
     /// The first cookie called `name`: browsers send the one with the longest path first (RFC 6265 §5.4).
     pub(super) fn cookie(&self, name: &str) -> Option<&'a str> {
+        let found = self.cookies().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// All cookies, names and values, as they were sent.
+    pub(super) fn cookies(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.headers
             .iter()
             .filter(|(key, _)| key.eq_ignore_ascii_case("cookie"))
             .flat_map(|(_, value)| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| unquoted(value))
+            .map(|(key, value)| (key, unquoted(value)))
     }
 }
 
@@ -114,7 +133,7 @@ fn only<'a>(
 }
 
 /// `place` as an error names it.
-pub(super) fn words(place: &Place) -> String {
+fn words(place: &Place) -> String {
     match place {
         Place::Query(name) => format!("the query parameter `{name}`"),
         Place::Header(name) if name.eq_ignore_ascii_case("authorization") => {
@@ -123,5 +142,43 @@ pub(super) fn words(place: &Place) -> String {
         Place::Header(name) => format!("the header `{name}`"),
         Place::Cookie(name) => format!("the cookie `{name}`"),
         Place::Subprotocol(prefix) => format!("the subprotocol `{prefix}.…`"),
+    }
+}
+
+/// Where `part` stands, as an error names it.
+fn forwarded(part: &Forward) -> String {
+    match part {
+        Forward::Cookies => "the cookies".to_owned(),
+        Forward::Cookie(name) => words(&Place::Cookie(name.clone())),
+        Forward::Header(name) => format!("the header `{name}`"),
+        Forward::Query(name) => words(&Place::Query(name.clone())),
+    }
+}
+
+/// Where `modes` look for credentials, in words.
+pub(super) fn places(modes: &[Arc<AuthMode>]) -> String {
+    let mut named: Vec<String> = Vec::new();
+    for mode in modes {
+        let places: Vec<String> = match &mode.method {
+            AuthMethod::Jwt(jwt) => match &jwt.credential {
+                Credential::Request(places) => places.iter().map(words).collect(),
+                Credential::FirstMessage(_) => Vec::new(),
+            },
+            AuthMethod::Session(session) => {
+                vec![words(&Place::Cookie(session.cookie.clone()))]
+            }
+            AuthMethod::Http(asked) => asked.forward.iter().map(forwarded).collect(),
+            AuthMethod::Anonymous { .. } => Vec::new(),
+        };
+        for word in places {
+            if !named.contains(&word) {
+                named.push(word);
+            }
+        }
+    }
+    match named.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
     }
 }

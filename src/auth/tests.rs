@@ -1,5 +1,8 @@
 //! Tables: a request or token, and what comes of it.
 
+mod asking;
+mod signed;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +13,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
-use crate::auth::{AuthError, Authenticator, Mint, MintError, Outcome, RefusalKind, Request, mint};
+use crate::auth::{
+    AuthError, Authenticator, Identification, Means, Mint, MintError, Outcome, RefusalKind,
+    Request, mint,
+};
 use crate::plan::key::Key;
 use crate::plan::{
-    AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, KeySource, Lifetime, Place,
-    Session, TokenKeys,
+    AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, KeySource, Lifetime, Lookup,
+    Place, Session, TokenKeys,
 };
 use crate::rule::{ConnectionFacts, Known, Template};
+use crate::telemetry::{MetricNames, Metrics};
 use crate::vocab::{Clock, ConnectionId, Identity, Parameters, Secret, Timestamp, VirtualClock};
+use crate::webhook::Client;
 
 pub(in crate::auth) const NOW: u64 = 1_795_341_600;
 const SECRET: &str = "a-test-secret-of-at-least-32-bytes!!";
@@ -64,8 +72,17 @@ pub(in crate::auth) fn clock() -> Arc<VirtualClock> {
     Arc::new(VirtualClock::new(Timestamp::from_millis(NOW * 1000)))
 }
 
+pub(in crate::auth) fn means(clock: Arc<VirtualClock>) -> Means {
+    Means {
+        clock,
+        random: || 0xabcd,
+        client: Arc::new(Client::new()),
+        metrics: Arc::new(Metrics::new(&MetricNames::default())),
+    }
+}
+
 fn authenticator(modes: &[Arc<AuthMode>]) -> Authenticator {
-    Authenticator::new(modes, clock(), || 0xabcd)
+    Authenticator::new(modes, &means(clock()))
 }
 
 fn sign(header: &str, payload: &str) -> String {
@@ -92,7 +109,7 @@ fn good() -> String {
 /// Whose token it is, by keys that are there: nothing is waited for.
 pub(in crate::auth) fn identify_token(
     authenticator: &Authenticator,
-    mode: &AuthMode,
+    mode: &Arc<AuthMode>,
     token: &str,
 ) -> Result<Identity, AuthError> {
     let identified = authenticator.identify_token(mode, token);
@@ -266,7 +283,7 @@ fn an_identity_ends_with_its_token_and_the_leeway() {
     let mode = mode(0, AuthMethod::Jwt(jwt()));
     let clock = clock();
     let modes = [mode.clone()];
-    let authenticator = Authenticator::new(&modes, clock.clone(), || 0);
+    let authenticator = Authenticator::new(&modes, &means(clock.clone()));
     let identity = identify_token(&authenticator, &mode, &good()).expect("good");
     let ends = Timestamp::from_millis((NOW + 90) * 1000);
     assert_eq!(identity.expires_at, Some(ends));
@@ -422,7 +439,19 @@ struct Sent<'a> {
     subprotocols: &'a [&'a str],
 }
 
+/// What is known at once.
 fn identify(authenticator: &Authenticator, modes: &[Arc<AuthMode>], sent: &Sent<'_>) -> Outcome {
+    match identification(authenticator, modes, sent) {
+        Identification::Decided(outcome) => outcome,
+        _ => panic!("nobody has to be asked"),
+    }
+}
+
+fn identification(
+    authenticator: &Authenticator,
+    modes: &[Arc<AuthMode>],
+    sent: &Sent<'_>,
+) -> Identification {
     let path = [("client_id", "7")].into_iter().collect();
     let query: Parameters = sent.query.iter().copied().collect();
     let request = Request {
@@ -437,14 +466,15 @@ fn identify(authenticator: &Authenticator, modes: &[Arc<AuthMode>], sent: &Sent<
             age: Duration::ZERO,
         },
     };
-    let identified = authenticator.identify(modes, &request);
-    identified.now_or_never().expect("it does not wait")
+    authenticator.identify(modes, &request)
 }
 
 fn told(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Identified(identity, None) => identity.user.id.to_string(),
-        Outcome::Identified(identity, Some(chosen)) => format!("{} {chosen}", identity.user.id),
+        Outcome::Identified { login, subprotocol } => {
+            let id = &login.identity.user.id;
+            subprotocol.map_or_else(|| id.to_string(), |chosen| format!("{id} {chosen}"))
+        }
         Outcome::AwaitFirstMessage { mode, deadline } => {
             format!("{} until {}", mode.name, deadline.as_millis())
         }
@@ -542,7 +572,8 @@ fn the_first_mode_whose_credential_is_present_decides() {
     let session = |file| {
         AuthMethod::Session(Session {
             cookie: "session".into(),
-            file,
+            lookup: Lookup::File(file),
+            claims: None,
         })
     };
     let late = Jwt {
@@ -656,7 +687,8 @@ fn anonymous_users_never_have_the_id_of_another() {
         };
         let outcome = identify(&authenticator(&modes), &modes, &sent);
         let told = match outcome {
-            Outcome::Identified(identity, _) => {
+            Outcome::Identified { login, .. } => {
+                let identity = login.identity;
                 assert!(!identity.user.authenticated);
                 assert_eq!(identity.expires_at, None);
                 format!("{} {}", identity.user.id, identity.user.username)

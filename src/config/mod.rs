@@ -31,7 +31,7 @@ pub use model::{
     LogLevel, MayJoin, Message, MessageRules, MessageUse, OnExceed, OnTooMany, Overflow, Presence,
     PresenceTo, Protocol, RateKey, RateLimit, RawRoute, Receipt, RedisLookup, RejectStyle, Room,
     RoomEvent, RoomLimits, Route, Sanitizer, SentBy, Server, ServerLimits, Service, Session,
-    SessionLookup, Shutdown, Store, Tls, Webhook,
+    SessionLookup, Shutdown, SignedCookie, Store, Tls, Webhook,
 };
 pub use read::{ReadError, read};
 pub use schema::{Document, DocumentId, Json, Schema, SchemaSource};

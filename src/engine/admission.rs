@@ -33,6 +33,8 @@ pub struct Arrival {
     pub deflation: Option<Deflation>,
     /// Who.
     pub identity: Identity,
+    /// The rooms that the application puts it into.
+    pub granted: Arc<[RoomName]>,
     /// Positions to resume automatic rooms from.
     pub since: Vec<(RoomName, Position)>,
     /// Tokens that let into automatic rooms.
@@ -138,6 +140,7 @@ impl Engine {
             }
         }
         admission.rooms = self.automatic_rooms(&admission).await?;
+        self.add_granted_rooms(&mut admission)?;
         Ok(admission)
     }
 
@@ -204,6 +207,43 @@ impl Engine {
         Ok((target, decision))
     }
 
+    /// Adds the rooms that the application puts the connection into. It has decided: no rule is asked, but the endpoint has to
+    /// have rooms of the kind, and the room a place.
+    fn add_granted_rooms(&self, admission: &mut Admission) -> Result<(), Refusal> {
+        let granted = admission.arrival.granted.clone();
+        for name in granted.iter() {
+            let Arrival {
+                endpoint, identity, ..
+            } = &admission.arrival;
+            if admission.rooms.iter().any(|room| room.target.name == *name) {
+                continue;
+            }
+            let target = self.target(name.as_str()).ok();
+            let target = target.filter(|target| {
+                let mut kinds = endpoint.rooms.iter();
+                kinds.any(|kind| kind.index == target.kind.index)
+            });
+            let is_full = admission.rooms.len() >= endpoint.limits.rooms_per_connection;
+            let Some(target) = target.filter(|_| !is_full) else {
+                let (user, endpoint) = (&identity.user.id, &endpoint.path);
+                tracing::warn!(%user, %endpoint, room = %name, is_full, "the application puts a user into a room that the endpoint does not have, or into too many");
+                let message = "the application has put you into a room that cannot be joined here";
+                return Err(Refusal::unavailable(message, CloseCode::Internal));
+            };
+            self.has_place(&target, &identity.user)
+                .map_err(|reject| Refusal::forbidden(reject.message))?;
+            let facts = admission.facts(self.clock.now());
+            let facts = target.facts(self.users_in(&target), &facts);
+            let pass = Pass::by_rules(self.audiences(&target, &facts));
+            admission.rooms.push(Automatic {
+                target,
+                pass,
+                when_allowed: false,
+            });
+        }
+        Ok(())
+    }
+
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed. `answer`, which the transport has not sent
     /// yet, goes in front of the first frame.
     pub fn attach(
@@ -223,6 +263,7 @@ impl Engine {
             ip,
             deflation,
             identity,
+            granted: _,
             since,
             join_tokens: _,
         } = arrival;

@@ -26,6 +26,7 @@ mod limit;
 mod link;
 mod membership;
 mod memory;
+mod newcomer;
 mod outbox;
 mod outlet;
 mod pipeline;
@@ -64,6 +65,7 @@ pub use admission::{Admission, Arrival, Attached};
 pub use connection::{Connection, RequestFacts};
 pub use feed::{Audience, Feed};
 pub use link::{Link, Phase};
+pub use newcomer::Newcomer;
 pub use publish::{Publication, Published};
 pub use reader::Reading;
 pub use ticket::{Refusal, Ticket};
@@ -84,6 +86,9 @@ pub struct Engine {
     rooms: Rooms<Feed>,
     users: users::Users,
     addresses: users::Addresses,
+    /// Connections whose user is not known yet, in all and by address.
+    newcomers: AtomicUsize,
+    newcomers_of: users::Addresses,
     connections: AtomicUsize,
     connection_ids: ticket::ConnectionIds,
     authenticator: OnceLock<Arc<Authenticator>>,
@@ -125,6 +130,8 @@ impl Engine {
             users: users::Users::new(),
             addresses: users::Addresses::new(),
             authenticator: OnceLock::new(),
+            newcomers: AtomicUsize::new(0),
+            newcomers_of: users::Addresses::new(),
             connections: AtomicUsize::new(0),
             connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),

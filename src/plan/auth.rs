@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::HttpUrl;
 use crate::plan::key::{JwtAlgorithm, Key};
+use crate::plan::{Application, HttpUrl, Session};
 use crate::rule::Template;
 use crate::schema::Schema;
 
@@ -34,6 +34,8 @@ pub enum AuthMethod {
     Jwt(Jwt),
     /// A cookie whose value is looked up.
     Session(Session),
+    /// The application is asked.
+    Http(Application),
 }
 
 /// `auth.NAME.jwt`.
@@ -135,13 +137,4 @@ pub enum Place {
     Cookie(Box<str>),
     /// The subprotocol that begins with this and a dot.
     Subprotocol(Box<str>),
-}
-
-/// `auth.NAME.session`.
-#[derive(Debug)]
-pub struct Session {
-    /// The cookie's name.
-    pub cookie: Box<str>,
-    /// The file that maps its value to a user, read again when it changes.
-    pub file: PathBuf,
 }

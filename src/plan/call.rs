@@ -1,6 +1,7 @@
 //! Questions to the application: which URL is asked, and for how long its answers are good.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,7 +11,10 @@ use crate::vocab::Secret;
 
 /// A URL of the scheme `http` or `https`. Neither `Display` nor `Debug` shows its query or the credentials before its host.
 #[derive(Clone, PartialEq, Eq)]
-pub struct HttpUrl {
+pub struct HttpUrl(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
     uri: Uri,
     /// What stood before the host, as the value of an `Authorization` header (RFC 7617).
     basic: Option<Secret>,
@@ -71,27 +75,27 @@ impl HttpUrl {
             Some(user) => Some(basic(user)?),
             None => None,
         };
-        Ok(Self { uri, basic })
+        Ok(Self(Arc::new(Parts { uri, basic })))
     }
 
     /// The URL without credentials.
-    pub const fn uri(&self) -> &Uri {
-        &self.uri
+    pub fn uri(&self) -> &Uri {
+        &self.0.uri
     }
 
     /// The value of the `Authorization` header that its credentials make, where it has some.
-    pub const fn basic(&self) -> Option<&Secret> {
-        self.basic.as_ref()
+    pub fn basic(&self) -> Option<&Secret> {
+        self.0.basic.as_ref()
     }
 
     /// Whether what is sent there can be read on the way: plain HTTP to another machine.
     pub fn is_exposed(&self) -> bool {
-        let local = self.uri.host().is_some_and(|host| {
+        let local = self.0.uri.host().is_some_and(|host| {
             let bare = host.trim_start_matches('[').trim_end_matches(']');
             let address = bare.parse::<std::net::IpAddr>();
             host == "localhost" || address.is_ok_and(|address| address.is_loopback())
         });
-        self.uri.scheme_str() == Some("http") && !local
+        self.0.uri.scheme_str() == Some("http") && !local
     }
 }
 
@@ -117,9 +121,10 @@ fn basic(user: &str) -> Result<Secret, HttpUrlError> {
 /// Without query and credentials, for logs and errors.
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.uri.scheme_str().unwrap_or_default();
-        let authority = self.uri.authority().map_or("", |found| found.as_str());
-        write!(f, "{scheme}://{authority}{}", self.uri.path())
+        let uri = &self.0.uri;
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let authority = uri.authority().map_or("", |found| found.as_str());
+        write!(f, "{scheme}://{authority}{}", uri.path())
     }
 }
 

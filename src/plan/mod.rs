@@ -13,9 +13,10 @@ mod lower;
 mod message;
 mod room;
 mod server;
+mod session;
 
 pub use auth::{
-    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place,
     TokenKeys,
 };
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
@@ -29,6 +30,7 @@ pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
 pub use room::{AnnounceTo, Audience, History, Inbox, MayJoin, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
+pub use session::{Application, Forward, Hmac, Lookup, RedisLookup, Session, SignedCookie};
 
 use std::sync::Arc;
 

@@ -20,6 +20,8 @@ pub struct Server {
     pub connections_per_ip_max: usize,
     /// Connections that speak HTTP at a time: handshakes under way, calls of the API, those kept alive.
     pub http_connections_max: usize,
+    /// Connections whose user is not known yet at a time: those that wait for their first message or for the application.
+    pub unauthenticated_max: usize,
     /// The ceiling of the process's memory; none for a share of the machine's.
     pub memory_max: Option<ByteSize>,
     /// How long a handshake may take, credential included.

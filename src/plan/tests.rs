@@ -1,8 +1,9 @@
 use std::path::Path;
+use std::time::Duration;
 
 use crate::config::{Environment, MemoryFiles, read};
 use crate::diag::Severity;
-use crate::plan::{Outcome, build};
+use crate::plan::{AuthMethod, Forward, Lookup, Outcome, Patience, build};
 
 struct Variables;
 
@@ -359,17 +360,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
                 "{listen: [{address: '127.0.0.1:1', proxy_protocol: true}]}",
             )],
             "`proxy_protocol`",
-        ),
-        (
-            vec![("auth", "{guest: {http: {url: 'http://x'}}}")],
-            "`http`",
-        ),
-        (
-            vec![(
-                "auth",
-                "{guest: {session: {cookie: s, lookup: {http: {url: 'http://x'}}}}}",
-            )],
-            "`lookup: {http: …}`",
         ),
         (
             vec![(
@@ -864,6 +854,106 @@ fn what_tokens_are_asked_for_makes_sense() {
     ] {
         assert_eq!(keys_told(&jwt(more)), expected, "{more}");
     }
+}
+
+#[test]
+fn questions_have_a_time_and_are_not_remembered_unless_it_is_written() {
+    let (outcome, told) = planned(&file(&[
+        (
+            "auth",
+            "{asked: {http: {url: 'http://x/a', forward: [cookie, cookie.A, authorization, header.X-Y, query.t]}}, \
+             kept: {session: {cookie: s, lookup: {http: {url: 'http://x/b', secret: s, timeout: 1s, cache: 30s, stale: 5m}}}}, \
+             stored: {session: {cookie: s, lookup: {redis: {url: 'redis://x'}}}}}",
+        ),
+        (
+            "endpoints",
+            "{/ws: {auth: [asked, kept, stored], rooms: ['room:{room_id}']}}",
+        ),
+    ]));
+    let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(plan.server.unauthenticated_max, 1000);
+    let AuthMethod::Http(asked) = &plan.auth[0].method else {
+        panic!("http");
+    };
+    assert_eq!(asked.call.timeout, Duration::from_secs(3));
+    assert_eq!(asked.call.patience, Patience::default());
+    assert_eq!(asked.call.secret, None);
+    let expected = [
+        Forward::Cookies,
+        Forward::Cookie("A".into()),
+        Forward::Header("authorization".into()),
+        Forward::Header("x-y".into()),
+        Forward::Query("t".into()),
+    ];
+    assert_eq!(asked.forward, expected);
+    let lookup = |index: usize| match &plan.auth[index].method {
+        AuthMethod::Session(session) => &session.lookup,
+        _ => panic!("session"),
+    };
+    let Lookup::Http(call) = lookup(1) else {
+        panic!("http");
+    };
+    assert_eq!(call.timeout, Duration::from_secs(1));
+    assert_eq!(call.patience.cache, Duration::from_secs(30));
+    assert_eq!(call.patience.stale, Duration::from_secs(300));
+    assert!(call.secret.is_some());
+    let Lookup::Redis(redis) = lookup(2) else {
+        panic!("redis");
+    };
+    assert_eq!(&*redis.prefix, "session:");
+    assert_eq!(redis.timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn questions_that_cannot_be_asked_are_found() {
+    let endpoints = ("endpoints", "{/ws: {auth: a, rooms: ['room:{room_id}']}}");
+    let redis = |url: &str| {
+        format!("{{a: {{session: {{cookie: s, lookup: {{redis: {{url: '{url}'}}}}}}}}}}")
+    };
+    for good in ["redis://x", "rediss://u:p@x:1/3", "redis://:p@[::1]:6379/"] {
+        check(&[("auth", &redis(good)), endpoints], &[]);
+    }
+    for bad in [
+        "redis:/x",
+        "redis://",
+        "http://x",
+        "redis://x:y",
+        "redis://x/a",
+        "redis://x/1?a=b",
+    ] {
+        check(
+            &[("auth", &redis(bad)), endpoints],
+            &["plan/bad-url: this URL is not one of Redis"],
+        );
+    }
+    let long = "{a: {http: {url: 'http://x', forward: [cookie], timeout: 11s}}}";
+    let late = "plan/no-effect: `timeout` of 11s is never over: a handshake ends after 10s";
+    check(&[("auth", long), endpoints], &[late]);
+    let patient = ("server", "{limits: {handshake: 20s}}");
+    check(&[patient, ("auth", long), endpoints], &[]);
+    let none = "{a: {http: {url: 'http://x', forward: [cookie], timeout: 0s}}}";
+    check(
+        &[("auth", none), endpoints],
+        &["plan/zero-limit: `timeout` is zero, so the time is always over"],
+    );
+    let nobody = "{limits: {unauthenticated: 0}}";
+    check(
+        &[("server", nobody)],
+        &["plan/zero-limit: `unauthenticated` is zero, so nothing could ever pass"],
+    );
+    let any = (
+        "endpoints",
+        "{/ws: {auth: a, rooms: ['room:{room_id}'], origins: ['*']}}",
+    );
+    let cookie = "{a: {http: {url: 'http://x', forward: [cookie.s]}}}";
+    check(
+        &[("auth", cookie), any],
+        &[
+            "plan/cookie-for-all: any page on the web may connect as the visitor: `a` takes a cookie, which browsers send by themselves",
+        ],
+    );
+    let token = "{a: {http: {url: 'http://x', forward: [query.t]}}}";
+    check(&[("auth", token), any], &[]);
 }
 
 #[test]

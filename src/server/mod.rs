@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Means};
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::protocol::{CloseCode, RejectCode};
@@ -109,8 +109,14 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
+        let means = Means {
+            clock,
+            random,
+            client: Arc::new(Client::new()),
+            metrics: engine.metrics().clone(),
+        };
         let authenticator =
-            Arc::new(Authenticator::new(&plan.auth, clock, random).with_join_tokens(&plan.rooms));
+            Arc::new(Authenticator::new(&plan.auth, &means).with_join_tokens(&plan.rooms));
         engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
         let served = Served {
@@ -153,13 +159,8 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
-        upkeep.spawn(authenticator.clone().watch_key_files());
-        upkeep.spawn(authenticator.clone().watch_sessions());
-        let client = Arc::new(Client::new());
-        let fetching = authenticator
-            .clone()
-            .fetch_keys(client, engine.metrics().clone());
-        upkeep.spawn(fetching);
+        upkeep.spawn(authenticator.clone().watch_files());
+        upkeep.spawn(authenticator.clone().fetch_keys(means));
         if authenticator.awaits_keys() {
             upkeep.spawn(be_ready_with_keys(authenticator.clone(), health.clone()));
         } else {

@@ -150,6 +150,8 @@ pub struct Metrics {
     pub http_evictions: Counter,
     /// Connections closed at once, because their address had its share of those that speak HTTP.
     pub http_refusals: Counter,
+    /// Connections whose user is not known yet.
+    pub unauthenticated_connections: Gauge,
     /// Bytes that wait in outboxes.
     pub queue_bytes: Gauge,
     /// Frames that wait in outboxes.
@@ -253,6 +255,10 @@ impl Metrics {
             http_refusals: own.one(
                 "http_refusals",
                 "Connections closed at once: their address had its share of those that speak HTTP",
+            ),
+            unauthenticated_connections: own.one(
+                "unauthenticated_connections",
+                "Connections that wait for their first message, or for what the application says of them",
             ),
             queue_bytes: own.one("queue_bytes", "Bytes that wait in outboxes"),
             queue_frames: own.one("queue_frames", "Frames that wait in outboxes"),
@@ -403,6 +409,7 @@ mod tests {
             "trunkline_http_connections 0",
             "trunkline_http_evictions_total 0",
             "trunkline_http_refusals_total 0",
+            "trunkline_unauthenticated_connections 0",
             "trunkline_queue_bytes 0",
             "trunkline_queue_frames 0",
             "trunkline_store_bytes 0",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use salvo::Request;
 use salvo::http::header::{HOST, HeaderMap, ORIGIN};
 
-use crate::plan::{AuthMethod, Credential, Endpoint, Network, Origins, Place};
+use crate::plan::{AuthMethod, Credential, Endpoint, Forward, Network, Origins, Place};
 use crate::vocab::{Parameters, Position, RoomName};
 
 /// The address that a request counts as: the peer's, or what a trusted proxy says of it.
@@ -74,17 +74,25 @@ pub(super) fn harmless(query: &Parameters, endpoint: &Endpoint) -> Parameters {
 }
 
 fn query_places(method: &AuthMethod) -> Vec<&str> {
-    let AuthMethod::Jwt(jwt) = method else {
-        return Vec::new();
-    };
-    let Credential::Request(places) = &jwt.credential else {
-        return Vec::new();
-    };
     let mut names = Vec::new();
-    for place in places {
-        if let Place::Query(name) = place {
-            names.push(&**name);
+    match method {
+        AuthMethod::Jwt(jwt) => {
+            if let Credential::Request(places) = &jwt.credential {
+                for place in places {
+                    if let Place::Query(name) = place {
+                        names.push(&**name);
+                    }
+                }
+            }
         }
+        AuthMethod::Http(application) => {
+            for part in &application.forward {
+                if let Forward::Query(name) = part {
+                    names.push(&**name);
+                }
+            }
+        }
+        AuthMethod::Anonymous { .. } | AuthMethod::Session(_) => {}
     }
     names
 }

@@ -4,24 +4,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use salvo::http::header::{HeaderValue, RETRY_AFTER};
 use salvo::http::{StatusCode, StatusError};
 use salvo::writing::Text;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
-use crate::auth::ConnectionFacts;
-use crate::auth::{AuthError, Outcome, RefusalKind, Request as Handshake};
+use crate::auth::{
+    AuthError, ConnectionFacts, Identification, Login, Outcome, RefusalKind, Request as Handshake,
+};
 use crate::engine::{Admission, Arrival, Refusal, RequestFacts, Ticket};
-use crate::plan::{AuthMode, Endpoint, RejectStyle};
-use crate::protocol::websocket::{Decoder, Deflation};
-use crate::protocol::{ClientFrame, CloseCode, decode};
+use crate::plan::{Endpoint, RejectStyle};
+use crate::protocol::CloseCode;
+use crate::protocol::websocket::Deflation;
 use crate::telemetry::HandshakeOutcome;
+use crate::transport::first_message::{FirstMessage, Stranger};
 use crate::transport::upgrade::{
     Agreement, UpgradeRequest, Upgraded, Upgrading, offered_deflation, offered_subprotocols,
 };
 use crate::transport::{Served, arrival, socket};
-use crate::vocab::{Identity, Monotonic, Parameters};
+use crate::vocab::Parameters;
 
 /// The handler of an endpoint, made from the Plan.
 pub(super) struct EndpointHandler {
@@ -37,26 +38,19 @@ enum Verdict {
     Awaited {
         ticket: Ticket,
         pending: Pending,
-        mode: Arc<AuthMode>,
-        deadline: Monotonic,
+        first: FirstMessage,
     },
     /// It may not; it counts until it is gone.
     Refused(Refusal, Ticket),
 }
 
 /// What is known of a connection before its user is.
-struct Pending {
+pub(super) struct Pending {
     request: RequestFacts,
-    ip: IpAddr,
+    pub(super) ip: IpAddr,
     deflation: Option<Deflation>,
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
     join_tokens: Vec<Box<str>>,
-}
-
-/// The message that has to say who it is.
-struct FirstMessage {
-    mode: Arc<AuthMode>,
-    deadline: Monotonic,
 }
 
 #[async_trait]
@@ -93,8 +87,8 @@ impl Handler for EndpointHandler {
             }
         };
         let agreement = self.agreement(request);
-        let deflation = agreement.deflation;
-        let verdict = self.judge(request, path, ip, deflation, ticket).await;
+        let judged = self.judge(request, path, ip, agreement.deflation, ticket);
+        let verdict = judged.await;
         self.answer(verdict, upgrade, agreement, response);
     }
 }
@@ -132,21 +126,25 @@ impl EndpointHandler {
         deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        let judged = self.try_judge(request, path, ip, deflation, ticket.clone());
-        match judged.await {
-            Ok(verdict) => verdict,
-            Err(refusal) => Verdict::Refused(refusal, ticket),
-        }
+        let judged = match self.look(request, path, ip, deflation, &ticket) {
+            Ok((identification, pending)) => match self.outcome(identification, ip).await {
+                Ok(outcome) => self.conclude(outcome, pending, ticket.clone()).await,
+                Err(refusal) => Err(refusal),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        judged.unwrap_or_else(|refusal| Verdict::Refused(refusal, ticket))
     }
 
-    async fn try_judge(
+    /// What the request itself says: whether it may come, and who sends it.
+    fn look(
         &self,
         request: &Request,
         path: Parameters,
         ip: IpAddr,
         deflation: Option<Deflation>,
-        ticket: Ticket,
-    ) -> Result<Verdict, Refusal> {
+        ticket: &Ticket,
+    ) -> Result<(Identification, Pending), Refusal> {
         let (engine, endpoint) = (&self.served.engine, &self.endpoint);
         if !arrival::origin_is_allowed(request.headers(), &endpoint.origins) {
             tracing::debug!(endpoint = %endpoint.path, origin = ?request.headers().get("origin"), "origin not allowed");
@@ -184,11 +182,10 @@ impl EndpointHandler {
             subprotocols: &subprotocols,
             connection,
         };
-        let outcome = self
+        let identification = self
             .served
             .authenticator
-            .identify(&endpoint.auth, &handshake)
-            .await;
+            .identify(&endpoint.auth, &handshake);
         let pending = Pending {
             request: RequestFacts {
                 query: arrival::harmless(&query, endpoint),
@@ -199,18 +196,57 @@ impl EndpointHandler {
             since,
             join_tokens: arrival::join_tokens(&query, endpoint),
         };
+        Ok((identification, pending))
+    }
+
+    /// Who it is, where somebody has to be asked: within the time of a handshake, and among those whose user is not known yet.
+    async fn outcome(
+        &self,
+        identification: Identification,
+        ip: IpAddr,
+    ) -> Result<Outcome, Refusal> {
+        if let Identification::Decided(outcome) = identification {
+            return Ok(outcome);
+        }
+        let engine = &self.served.engine;
+        let _waiting = engine.wait_for_user(ip)?;
+        let within = engine.plan().server.handshake_timeout;
+        let outcome = tokio::time::timeout(within, identification.outcome()).await;
+        outcome.map_err(|_| Refusal {
+            outcome: HandshakeOutcome::Timeout,
+            ..Refusal::unavailable(
+                "it could not be found out in time who you are",
+                CloseCode::Internal,
+            )
+        })
+    }
+
+    async fn conclude(
+        &self,
+        outcome: Outcome,
+        pending: Pending,
+        ticket: Ticket,
+    ) -> Result<Verdict, Refusal> {
+        let (engine, endpoint) = (&self.served.engine, &self.endpoint);
         match outcome {
-            Outcome::Identified(identity, _) => {
-                let arrival = pending.arrival(endpoint.clone(), identity);
+            Outcome::Identified { login, .. } => {
+                let arrival = pending.arrival(endpoint.clone(), login);
                 Ok(Verdict::Admitted(engine.admit(ticket, arrival).await?))
             }
-            Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited {
-                ticket,
-                pending,
-                mode,
-                deadline,
-            }),
-            Outcome::Refused(error) => Err(unauthenticated(&error, endpoint, ip)),
+            Outcome::AwaitFirstMessage { mode, deadline } => {
+                let newcomer = engine.wait_for_user(pending.ip)?;
+                let first = FirstMessage {
+                    mode,
+                    deadline,
+                    newcomer,
+                };
+                Ok(Verdict::Awaited {
+                    ticket,
+                    pending,
+                    first,
+                })
+            }
+            Outcome::Refused(error) => Err(unauthenticated(&error, endpoint, pending.ip)),
         }
     }
 
@@ -235,14 +271,18 @@ impl EndpointHandler {
             Verdict::Awaited {
                 ticket,
                 pending,
-                mode,
-                deadline,
+                first,
             } => {
                 let upgrading = upgrade.accept(response, agreement);
                 self.spawn(upgrading, move |served, endpoint, upgraded| {
                     let decoder = socket::decoder(&endpoint.limits, deflation);
-                    let first = FirstMessage { mode, deadline };
-                    await_first_message(served, endpoint, upgraded, decoder, ticket, pending, first)
+                    let stranger = Stranger {
+                        ticket,
+                        pending,
+                        decoder,
+                        first,
+                    };
+                    stranger.introduce(served, endpoint, upgraded)
                 });
             }
             Verdict::Refused(refusal, ticket) => {
@@ -277,13 +317,14 @@ impl EndpointHandler {
 }
 
 impl Pending {
-    fn arrival(self, endpoint: Arc<Endpoint>, identity: Identity) -> Arrival {
+    pub(super) fn arrival(self, endpoint: Arc<Endpoint>, login: Login) -> Arrival {
         Arrival {
             endpoint,
             request: self.request,
             ip: self.ip,
             deflation: self.deflation,
-            identity,
+            identity: login.identity,
+            granted: login.rooms,
             since: self.since,
             join_tokens: self.join_tokens,
         }
@@ -301,71 +342,7 @@ async fn turn_away(
     socket::refuse(upgraded.stream, &upgraded.answer, &endpoint, code, reason).await;
 }
 
-async fn await_first_message(
-    served: Served,
-    endpoint: Arc<Endpoint>,
-    upgraded: Upgraded,
-    mut decoder: Decoder,
-    ticket: Ticket,
-    pending: Pending,
-    awaited: FirstMessage,
-) {
-    let metrics = served.engine.metrics().clone();
-    let wait = awaited.deadline.since(served.engine.clock().monotonic());
-    let first = socket::first_message(&upgraded, &mut decoder);
-    let first = tokio::time::timeout(wait, first).await;
-    // The answer is out.
-    let stream = upgraded.stream;
-    let (text, rest) = match first {
-        Ok(Ok(first)) => first,
-        Ok(Err(code)) => {
-            metrics.handshake(HandshakeOutcome::Unauthenticated);
-            return socket::refuse(stream, &[], &endpoint, code, code.reason()).await;
-        }
-        Err(_) => {
-            metrics.handshake(HandshakeOutcome::Timeout);
-            let reason = "the first message, a token, did not come in time";
-            return socket::refuse(stream, &[], &endpoint, CloseCode::NotAllowed, reason).await;
-        }
-    };
-    let identity = match decode(&text).map(|decoded| decoded.frame) {
-        Ok(ClientFrame::Token(token)) => {
-            let authenticator = &served.authenticator;
-            authenticator.identify_token(&awaited.mode, &token).await
-        }
-        _ => {
-            metrics.handshake(HandshakeOutcome::Unauthenticated);
-            let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
-            return socket::refuse(stream, &[], &endpoint, CloseCode::NotAllowed, reason).await;
-        }
-    };
-    let admission = match identity {
-        Ok(identity) => {
-            served
-                .engine
-                .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity))
-                .await
-        }
-        Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
-    };
-    match admission {
-        Ok(admission) => {
-            metrics.handshake(HandshakeOutcome::Accepted);
-            let opened = Upgraded {
-                stream,
-                answer: Bytes::new(),
-                already_read: rest,
-            };
-            socket::run(served.engine, admission, opened, decoder);
-        }
-        Err(refusal) => {
-            metrics.handshake(refusal.outcome);
-            socket::refuse(stream, &[], &endpoint, refusal.close, &refusal.message).await;
-        }
-    }
-}
-
-fn unauthenticated(error: &AuthError, endpoint: &Endpoint, ip: IpAddr) -> Refusal {
+pub(super) fn unauthenticated(error: &AuthError, endpoint: &Endpoint, ip: IpAddr) -> Refusal {
     tracing::debug!(endpoint = %endpoint.path, %ip, %error, cause = error.cause(), "not authenticated");
     match error.kind() {
         RefusalKind::Unauthenticated => Refusal {

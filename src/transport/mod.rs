@@ -7,6 +7,7 @@ pub mod acceptor;
 mod api;
 mod arrival;
 mod endpoint;
+mod first_message;
 pub mod lobby;
 mod operations;
 pub mod router;

@@ -36,6 +36,7 @@ const TABLE: [(&str, Imports); 21] = [
             "store",
             "plan",
             "rule",
+            "schema",
             "vocab",
             "telemetry",
         ]),
@@ -104,13 +105,14 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 23] = [
+const HOMES: [(&str, &[&str]); 24] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport", "webhook"]),
     ("hyper_util", &["transport", "webhook"]),
     ("hyper_rustls", &["webhook"]),
     ("rustls", &["webhook", "transport"]),
     ("lru", &["webhook"]),
+    ("redis", &["auth"]),
     ("socket2", &["transport", "loadgen"]),
     ("mio", &["loadgen"]),
     ("hdrhistogram", &["loadgen"]),

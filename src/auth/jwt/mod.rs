@@ -1,20 +1,20 @@
 //! JSON Web Tokens as logins (RFC 7519, RFC 8725): who a token says that its bearer is.
 //!
-//! [`Verifier::verify`] takes the steps in their order: [`Keychain`] checks form, algorithm and signature, then times, issuer,
-//! audience and the mode's schema are compared, and the claims become a user.
+//! A [`Verifier`] takes the steps in their order: its [`Keychain`] checks form, algorithm and signature, then times, issuer, audience
+//! and the mode's schema are compared, and the claims become a user. It decides at once, unless the token's keys have to be fetched.
 
 mod claims;
+
+pub(super) use claims::check_times;
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-pub(super) use claims::check_times;
-
 use crate::auth::AuthError;
-use crate::auth::keys::{Keychain, TokenType};
-use crate::plan::Jwt;
+use crate::auth::keys::{Coming, Keychain, TokenType};
+use crate::plan::{AuthMethod, AuthMode, Jwt};
 use crate::vocab::{Clock, Identity, Timestamp};
 
 /// Checks the tokens of one auth mode.
@@ -22,14 +22,26 @@ pub(super) struct Verifier {
     keys: Arc<Keychain>,
 }
 
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verifier(…)")
-    }
+/// What is known of a token at once.
+pub(super) enum Verified {
+    /// All.
+    Decided(Result<Identity, AuthError>),
+    /// Its keys are coming.
+    Awaited(AwaitedKeys),
+}
+
+/// A token whose keys are being fetched.
+pub(super) struct AwaitedKeys {
+    mode: Arc<AuthMode>,
+    keys: Arc<Keychain>,
+    token: Box<str>,
+    /// What it comes to without them.
+    error: AuthError,
+    coming: Coming,
 }
 
 impl Verifier {
-    pub(super) fn new(keys: Arc<Keychain>) -> Self {
+    pub(super) const fn new(keys: Arc<Keychain>) -> Self {
         Self { keys }
     }
 
@@ -37,16 +49,53 @@ impl Verifier {
         &self.keys
     }
 
-    /// Whose token it is, if it is good now. Waits only for keys that are not there: see [`Keychain::open`].
-    pub(super) async fn verify(
-        &self,
-        jwt: &Jwt,
-        token: &str,
-        clock: &dyn Clock,
-    ) -> Result<Identity, AuthError> {
-        let claims = self.keys.open(token, TokenType::Login, clock).await?;
-        identity(claims, jwt, clock.now())
+    /// Whose token it is, if it is good now.
+    pub(super) fn verify(&self, mode: &Arc<AuthMode>, token: &str, clock: &dyn Clock) -> Verified {
+        let opened = verify(mode, &self.keys, token, clock);
+        let error = match opened {
+            Err(error) => error,
+            good => return Verified::Decided(good),
+        };
+        match self.keys.seek(&error, clock.monotonic()) {
+            Some(coming) => Verified::Awaited(AwaitedKeys {
+                mode: mode.clone(),
+                keys: self.keys.clone(),
+                token: token.into(),
+                error,
+                coming,
+            }),
+            None => Verified::Decided(Err(error)),
+        }
     }
+}
+
+impl AwaitedKeys {
+    /// Whose token it is, once the keys have come; no later than a handshake may take.
+    pub(super) async fn verify(self, clock: &dyn Clock) -> Result<Identity, AuthError> {
+        if self.coming.arrive().await {
+            verify(&self.mode, &self.keys, &self.token, clock)
+        } else {
+            Err(self.error)
+        }
+    }
+}
+
+impl fmt::Debug for AwaitedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwaitedKeys({})", self.mode.name)
+    }
+}
+
+fn verify(
+    mode: &AuthMode,
+    keys: &Keychain,
+    token: &str,
+    clock: &dyn Clock,
+) -> Result<Identity, AuthError> {
+    let AuthMethod::Jwt(jwt) = &mode.method else {
+        return Err(AuthError::NoTokens);
+    };
+    identity(keys.open_now(token, TokenType::Login)?, jwt, clock.now())
 }
 
 /// Whom the claims of a token are about whose signature is good, if they are good at the moment `now`.
@@ -55,7 +104,7 @@ pub(super) fn identity(
     jwt: &Jwt,
     now: Timestamp,
 ) -> Result<Identity, AuthError> {
-    let expires_at = check_times(&claims, jwt.lifetime, jwt.leeway, now)?;
+    let expires_at = claims::check_times(&claims, jwt.lifetime, jwt.leeway, now)?;
     claims::check_issuer(&claims, jwt.issuer.as_deref())?;
     claims::check_audience(&claims, &jwt.audiences)?;
     let claims = Value::Object(claims);

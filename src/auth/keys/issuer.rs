@@ -1,17 +1,17 @@
 //! The keys of an issuer: fetched in the background, kept while it does not answer, fetched again for a key that is not known.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use crate::auth::Means;
 use crate::auth::keys::fetch::fetch;
 use crate::auth::keys::schedule::Schedule;
 use crate::plan::IssuerKeys;
 use crate::plan::key::{Key, KeyError, KeySet};
 use crate::telemetry::KeyMetrics;
-use crate::vocab::{Clock, Monotonic};
-use crate::webhook::Client;
+use crate::vocab::Monotonic;
 
 /// What a token needs that cannot be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +26,24 @@ pub(super) enum Want {
 pub(in crate::auth) struct Fetching {
     /// What the log calls the keys' owner, such as `auth.member`.
     pub(in crate::auth) owner: String,
-    /// Makes the calls.
-    pub(in crate::auth) client: Arc<Client>,
     /// The owner's numbers.
     pub(in crate::auth) metrics: KeyMetrics,
-    /// Time.
-    pub(in crate::auth) clock: Arc<dyn Clock>,
-    /// Spreads the fetches of many servers.
-    pub(in crate::auth) random: fn() -> u64,
+    /// Calls, time and randomness.
+    pub(in crate::auth) means: Means,
+}
+
+/// A fetch that is under way.
+pub(in crate::auth) struct Coming {
+    ended: watch::Receiver<()>,
+    wait: Duration,
+}
+
+impl Coming {
+    /// Waits for its end, for as long as a handshake may take. `false` where it has not ended by then.
+    pub(in crate::auth) async fn arrive(mut self) -> bool {
+        let end = tokio::time::timeout(self.wait, self.ended.changed()).await;
+        matches!(end, Ok(Ok(())))
+    }
 }
 
 /// An issuer, and when it is asked.
@@ -71,23 +81,22 @@ impl Issuer {
         }
     }
 
-    /// Waits for the fetch that may bring what is wanted, for as long as a handshake may take. `false` where none is due: the
-    /// issuer was asked a moment ago.
-    pub(super) async fn wait(&self, want: Want, now: Monotonic) -> bool {
+    /// The fetch that may bring what is wanted; none where none is due: the issuer was asked a moment ago.
+    pub(super) fn seek(&self, want: Want, now: Monotonic) -> Option<Coming> {
         // Before looking, so that an end in between is not missed.
-        let mut ended = self.ended.subscribe();
-        {
-            let mut state = self.state.lock();
-            if !state.under_way {
-                if want == Want::First || !state.schedule.demand(now) {
-                    return false;
-                }
-                state.under_way = true;
-                self.wake.notify_one();
+        let ended = self.ended.subscribe();
+        let mut state = self.state.lock();
+        if !state.under_way {
+            if want == Want::First || !state.schedule.demand(now) {
+                return None;
             }
+            state.under_way = true;
+            self.wake.notify_one();
         }
-        let end = tokio::time::timeout(self.keys.wait, ended.changed()).await;
-        matches!(end, Ok(Ok(())))
+        Some(Coming {
+            ended,
+            wait: self.keys.wait,
+        })
     }
 
     /// Has the fetching look at the clock.
@@ -98,7 +107,11 @@ impl Issuer {
     /// Fetches whenever it is due, and hands every set to `take`, for ever.
     pub(super) async fn run(&self, fetching: &Fetching, take: impl Fn(&[Key])) {
         loop {
-            let wait = self.state.lock().schedule.wait(fetching.clock.monotonic());
+            let wait = self
+                .state
+                .lock()
+                .schedule
+                .wait(fetching.means.clock.monotonic());
             if !wait.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -107,18 +120,20 @@ impl Issuer {
                 continue;
             }
             self.state.lock().under_way = true;
-            let fetched = fetch(&fetching.client, &self.keys).await;
-            let now = fetching.clock.monotonic();
+            let fetched = fetch(&fetching.means.client, &self.keys).await;
+            let now = fetching.means.clock.monotonic();
             {
                 let mut state = self.state.lock();
                 match fetched {
                     Ok((set, lifetime)) => {
-                        state.schedule.succeeded(now, lifetime, (fetching.random)());
+                        state
+                            .schedule
+                            .succeeded(now, lifetime, (fetching.means.random)());
                         take(&set.keys);
                         state.succeeded(set, fetching);
                     }
                     Err(error) => {
-                        state.schedule.failed(now, (fetching.random)());
+                        state.schedule.failed(now, (fetching.means.random)());
                         state.failed(&error.to_string(), fetching);
                     }
                 }
@@ -134,7 +149,9 @@ impl State {
         let (owner, metrics) = (&fetching.owner, &fetching.metrics);
         metrics.fetched.inc();
         metrics.held.set(set.keys.len() as i64);
-        metrics.fetched_at.set(fetching.clock.now().as_seconds());
+        metrics
+            .fetched_at
+            .set(fetching.means.clock.now().as_seconds());
         if self.told.take().is_some() {
             tracing::info!(%owner, "the issuer's keys can be fetched again");
         }

@@ -16,7 +16,7 @@ mod tests;
 pub use private::{PrivateKey, PrivateKeyError};
 
 pub(super) use header::{JOIN_TYPE, TokenType};
-pub(super) use issuer::Fetching;
+pub(super) use issuer::{Coming, Fetching};
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::auth::AuthError;
 use crate::plan::key::{JwtAlgorithm, Key};
 use crate::plan::{KeySource, TokenKeys};
-use crate::vocab::{Clock, Monotonic};
+use crate::vocab::Monotonic;
 
 use file::SetFile;
 use header::Parts;
@@ -90,28 +90,17 @@ impl Keychain {
         parts.claims()
     }
 
-    /// As [`open_now`](Self::open_now). Waits for an issuer's keys where the first are being fetched, or where the token's own is
-    /// not known and the issuer may be asked again: once, and no longer than a handshake may take.
-    ///
-    /// # Errors
-    /// As [`open_now`](Self::open_now).
-    pub(super) async fn open(
-        &self,
-        token: &str,
-        wanted: TokenType,
-        clock: &dyn Clock,
-    ) -> Result<Map<String, Value>, AuthError> {
-        let opened = self.open_now(token, wanted);
-        let want = match &opened {
-            Err(AuthError::KeysUnavailable) => Want::First,
-            Err(AuthError::KeyUnknown) => Want::Other,
-            _ => return opened,
+    /// The fetch that may bring what a token lacks that was refused with `error`; none where no keys would help, or none may be
+    /// fetched: an issuer is asked for a key that is not known every 30 seconds at most.
+    pub(super) fn seek(&self, error: &AuthError, now: Monotonic) -> Option<Coming> {
+        let want = match error {
+            AuthError::KeysUnavailable => Want::First,
+            AuthError::KeyUnknown => Want::Other,
+            _ => return None,
         };
         match &self.source {
-            Source::Issuer(issuer) if issuer.wait(want, clock.monotonic()).await => {
-                self.open_now(token, wanted)
-            }
-            _ => opened,
+            Source::Issuer(issuer) => issuer.seek(want, now),
+            _ => None,
         }
     }
 

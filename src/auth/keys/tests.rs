@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::auth::keys::fetch::fetch;
 use crate::auth::keys::ring::TRIES_MAX;
-use crate::auth::tests::{NOW, clock, identify_token, jwt, mode};
+use crate::auth::tests::{NOW, clock, identify_token, jwt, means, mode};
 use crate::auth::{Authenticator, Mint, PrivateKey, RefusalKind, mint, mint_with};
 use crate::plan::key::{JwtAlgorithm, Key, KeyKind, Origin, read_set};
 use crate::plan::{AuthMethod, AuthMode, HttpUrl, IssuerKeys, Jwt, KeySource, TokenKeys};
@@ -183,7 +183,7 @@ fn mode_with(algorithms: &[JwtAlgorithm], keys: Vec<Key>) -> Arc<AuthMode> {
 
 /// The public text of what comes of `token`, or the user's id.
 fn verdict(mode: &Arc<AuthMode>, token: &str) -> String {
-    let authenticator = Authenticator::new(std::slice::from_ref(mode), clock(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(mode), &means(clock()));
     match identify_token(&authenticator, mode, token) {
         Ok(identity) => identity.user.id.to_string(),
         Err(error) => {
@@ -753,7 +753,7 @@ fn a_changed_file_of_keys_is_read_again_and_a_broken_one_changes_nothing() {
     };
     let mode = mode(0, AuthMethod::Jwt(Jwt { keys, ..jwt() }));
     let clock = clock();
-    let authenticator = Authenticator::new(std::slice::from_ref(&mode), clock.clone(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(&mode), &means(clock.clone()));
     let token = maker.claiming(json!({}));
     let told = || match identify_token(&authenticator, &mode, &token) {
         Ok(identity) => identity.user.id.to_string(),
@@ -936,7 +936,7 @@ async fn nobody_is_let_in_before_the_keys_have_come() {
         }),
     };
     let mode = mode(0, AuthMethod::Jwt(Jwt { keys, ..jwt() }));
-    let authenticator = Authenticator::new(std::slice::from_ref(&mode), clock(), || 0);
+    let authenticator = Authenticator::new(std::slice::from_ref(&mode), &means(clock()));
     let token = Maker::of(JwtAlgorithm::Es256).claiming(json!({}));
     // Nobody fetches, so that the wait is over before anything comes.
     let refused = authenticator.identify_token(&mode, &token).await;
@@ -945,4 +945,17 @@ async fn nobody_is_let_in_before_the_keys_have_come() {
     // What no key could help is told at once.
     let refused = authenticator.identify_token(&mode, "nonsense").await;
     assert_eq!(refused.expect_err("no token").to_string(), NOT_A_TOKEN);
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_token_of_which_anything_is_changed_is_refused(at in 0_usize..1000, letter in "[A-Za-z0-9_.=+/ -]") {
+        let maker = Maker::of(JwtAlgorithm::Es256);
+        let mode = mode_with(&[JwtAlgorithm::Es256], keys(&[named(maker.own.jwk(), "own")]));
+        let mut token = maker.claiming(json!({}));
+        let at = at % token.len();
+        let unchanged = token[at..].starts_with(&letter);
+        token.replace_range(at..=at, &letter);
+        proptest::prop_assert_eq!(verdict(&mode, &token) == "ann", unchanged, "{}", token);
+    }
 }

@@ -4,9 +4,9 @@ use crate::config::keys::Keys;
 use crate::config::reader::Word as _;
 use crate::config::{
     Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, HttpCall, Jwt, JwtKey, KeyFile,
-    RedisLookup, Session, SessionLookup, Spanned, Text,
+    RedisLookup, Session, SessionLookup, SignedCookie, Spanned, Text,
 };
-use crate::vocab::parse_duration;
+use crate::vocab::{Secret, parse_duration};
 
 const METHODS: &[&str] = &["anonymous", "jwt", "session", "http"];
 
@@ -130,8 +130,8 @@ fn session(keys: &mut Keys<'_, '_>) -> Session {
         "say who knows the sessions, as in `lookup: {http: {url: …}}`",
     );
     let lookup = keys.section("lookup", "`lookup`", |keys| {
-        let help = "write `http: {url: …}`, `redis: {url: …}` or `file: sessions.yaml`";
-        match keys.one_of(&["http", "redis", "file"], help)? {
+        let help = "write `http: {url: …}`, `redis: {url: …}`, `signed: {secret: …}` or `file: sessions.yaml`";
+        match keys.one_of(&["http", "redis", "signed", "file"], help)? {
             "http" => keys
                 .section("http", "`http`", http_call)
                 .map(SessionLookup::Http),
@@ -139,8 +139,17 @@ fn session(keys: &mut Keys<'_, '_>) -> Session {
                 .section("redis", "`redis`", |keys| RedisLookup {
                     url: keys.secret("url", "url_file"),
                     prefix: keys.text("prefix", "a text"),
+                    timeout: keys.quantity("timeout", parse_duration),
+                    cache: keys.quantity("cache", parse_duration),
+                    stale: keys.quantity("stale", parse_duration),
                 })
                 .map(SessionLookup::Redis),
+            "signed" => keys
+                .section("signed", "`signed`", |keys| SignedCookie {
+                    secret: keys.secret("secret", "secret_file"),
+                    algorithm: keys.word("algorithm"),
+                })
+                .map(SessionLookup::Signed),
             _ => keys.path("file").map(SessionLookup::File),
         }
     });
@@ -160,5 +169,15 @@ pub(super) fn http_call(keys: &mut Keys<'_, '_>) -> HttpCall {
             .unwrap_or_default(),
         timeout: keys.quantity("timeout", parse_duration),
         cache: keys.quantity("cache", parse_duration),
+        stale: keys.quantity("stale", parse_duration),
+        secret: optional_secret(keys),
     }
+}
+
+fn optional_secret(keys: &mut Keys<'_, '_>) -> Option<Spanned<Secret>> {
+    let names = ["secret", "secret_file"];
+    let stands = names.map(|name| keys.entry(name).is_some());
+    stands
+        .contains(&true)
+        .then(|| keys.secret("secret", "secret_file"))?
 }

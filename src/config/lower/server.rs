@@ -104,6 +104,7 @@ fn limits(keys: &mut Keys<'_, '_>) -> ServerLimits {
         connections: keys.count("connections"),
         connections_per_ip: keys.count("connections_per_ip"),
         http_connections: keys.count("http_connections"),
+        unauthenticated: keys.count("unauthenticated"),
         memory: keys.quantity("memory", ByteSize::parse),
         handshake: keys.quantity("handshake", parse_duration),
     }

@@ -19,10 +19,6 @@ pub struct AuthMode {
 
 /// How a credential is turned into a user.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a file has a handful of auth modes, and boxes would show in every match"
-)]
 pub enum AuthMethod {
     /// `anonymous`: without one.
     Anonymous(Spanned<Anonymous>),
@@ -170,6 +166,17 @@ pub enum SessionLookup {
     Redis(Spanned<RedisLookup>),
     /// `file`: a map from cookie value to user, for development.
     File(Spanned<PathBuf>),
+    /// `signed`: the cookie says it all, and a signature that it is so.
+    Signed(Spanned<SignedCookie>),
+}
+
+/// `lookup.signed`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SignedCookie {
+    /// `secret` or `secret_file`, required.
+    pub secret: Option<Spanned<Secret>>,
+    /// `algorithm`: `HS256`, `HS384` or `HS512`.
+    pub algorithm: Option<Spanned<JwtAlgorithm>>,
 }
 
 /// `lookup.redis`.
@@ -179,6 +186,12 @@ pub struct RedisLookup {
     pub url: Option<Spanned<Secret>>,
     /// `prefix`: what stands before the cookie's value in the key.
     pub prefix: Option<Text>,
+    /// `timeout`: how long the answer may take.
+    pub timeout: Option<Spanned<Duration>>,
+    /// `cache`: for how long an answer is good.
+    pub cache: Option<Spanned<Duration>>,
+    /// `stale`: for how long beyond that while Redis does not answer.
+    pub stale: Option<Spanned<Duration>>,
 }
 
 /// A question to the application: `auth.NAME.http`, `lookup.http`, `may_join.http`.
@@ -192,4 +205,8 @@ pub struct HttpCall {
     pub timeout: Option<Spanned<Duration>>,
     /// `cache`: for how long an answer is good.
     pub cache: Option<Spanned<Duration>>,
+    /// `stale`: for how long beyond that while the application does not answer.
+    pub stale: Option<Spanned<Duration>>,
+    /// `secret` or `secret_file`: what proves who asks.
+    pub secret: Option<Spanned<Secret>>,
 }

@@ -19,7 +19,7 @@ use crate::vocab::{Rate, Secret};
 
 pub use auth::{
     Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, Expiry, HttpCall, Jwt,
-    JwtAlgorithm, JwtKey, KeyFile, RedisLookup, Session, SessionLookup,
+    JwtAlgorithm, JwtKey, KeyFile, RedisLookup, Session, SessionLookup, SignedCookie,
 };
 pub use endpoint::{
     AutoJoin, Compression, Endpoint, EndpointEvent, EndpointLimits, EndpointRateLimits, Heartbeat,

@@ -98,6 +98,8 @@ pub struct ServerLimits {
     pub connections_per_ip: Option<Spanned<usize>>,
     /// `http_connections`: those that are no WebSockets, or not yet.
     pub http_connections: Option<Spanned<usize>>,
+    /// `unauthenticated`: those whose user is not known yet.
+    pub unauthenticated: Option<Spanned<usize>>,
     /// `memory`: above it new connections are refused.
     pub memory: Option<Spanned<ByteSize>>,
     /// `handshake`: how long a handshake may take, credential included.

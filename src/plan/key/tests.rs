@@ -318,3 +318,28 @@ fn a_set_is_bounded_and_what_it_cannot_use_is_left_out() {
         );
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_odd_to_be_read(text in ".{0,200}", name in "(kty|crv|n|e|x|y|k|alg|use|key_ops|kid|d)") {
+        let _ = read_pem(&text);
+        let _ = read_pem(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"));
+        let _ = read_set(&text, Origin::Network);
+        for jwk in [rsa(), p256(), ed25519(), oct()] {
+            let jwk = with(jwk, json!({&name: &text}));
+            let _ = read_set(&json!({"keys": [jwk]}).to_string(), Origin::File);
+        }
+    }
+
+    #[test]
+    fn no_certificate_is_too_damaged_to_be_read(at in 0_usize..1000, byte: u8, cut in 0_usize..1000) {
+        let block = ::pem::parse(fixture("certificate-rsa-by-ed25519.pem")).expect("PEM");
+        let mut der = block.contents().to_vec();
+        let length = der.len();
+        der[at % length] = byte;
+        for der in [&der[..], &der[..cut % length]] {
+            let _ = read_pem(&::pem::encode(&::pem::Pem::new("CERTIFICATE", der)));
+            let _ = read_pem(&::pem::encode(&::pem::Pem::new("PUBLIC KEY", der)));
+        }
+    }
+}

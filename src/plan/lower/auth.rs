@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, CredentialPlace, JwtKey, SessionLookup, Spanned, Text};
+use crate::config::{self, CredentialPlace, JwtKey, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
-use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{AuthMethod, AuthMode, Credential, Expiry, Jwt, Lifetime, Place, Session};
+use crate::plan::lower::{Lowering, finding};
+use crate::plan::{
+    Application, AuthMethod, AuthMode, Credential, Expiry, Jwt, Lifetime, Place, Session,
+};
 use crate::rule::{Known, Template};
+use crate::schema::Schema;
 
 const LEEWAY: Duration = Duration::from_secs(30);
 const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
-const SESSION_FILE_BYTES_MAX: usize = 16 << 20;
 
 impl Lowering<'_> {
     pub(super) fn auth(&mut self) -> Vec<Option<Arc<AuthMode>>> {
@@ -34,19 +36,25 @@ impl Lowering<'_> {
                 Some(config::AuthMethod::Jwt(jwt)) => {
                     self.refresh_is_heard(&name.value, &jwt.value);
                     let jwt = self.jwt(&jwt.value);
-                    jwt.and_then(|jwt| {
-                        let claims = match claims {
-                            Some(claims) => Some(claims?),
-                            None => None,
-                        };
-                        Some(AuthMethod::Jwt(Jwt { claims, ..jwt }))
-                    })
+                    jwt.zip(needed(claims))
+                        .map(|(jwt, claims)| AuthMethod::Jwt(Jwt { claims, ..jwt }))
                 }
-                Some(config::AuthMethod::Session(session)) => self.session(&session.value),
+                Some(config::AuthMethod::Session(session)) => {
+                    let session = self.session(&session.value);
+                    session
+                        .zip(needed(claims))
+                        .map(|(session, claims)| AuthMethod::Session(Session { claims, ..session }))
+                }
                 Some(config::AuthMethod::Http(call)) => {
-                    let instead = "use `jwt` with a token that the application signs";
-                    self.unsupported(call.span, "`http`", instead);
-                    None
+                    let application = self.application(call);
+                    application
+                        .zip(needed(claims))
+                        .map(|(application, claims)| {
+                            AuthMethod::Http(Application {
+                                claims,
+                                ..application
+                            })
+                        })
                 }
                 None => None,
             };
@@ -240,36 +248,12 @@ impl Lowering<'_> {
             ]),
         }
     }
+}
 
-    fn session(&mut self, written: &config::Session) -> Option<AuthMethod> {
-        let instead =
-            "write `lookup: {file: sessions.yaml}`, a map from the cookie's value to the user";
-        let file = match written.lookup.as_ref()? {
-            SessionLookup::Http(call) => {
-                self.unsupported(call.span, "`lookup: {http: …}`", instead);
-                return None;
-            }
-            SessionLookup::Redis(lookup) => {
-                self.unsupported(lookup.span, "`lookup: {redis: …}`", instead);
-                return None;
-            }
-            SessionLookup::File(file) => file,
-        };
-        if self
-            .files
-            .read(&file.value, SESSION_FILE_BYTES_MAX)
-            .is_err()
-        {
-            let message = format!(
-                "the sessions file `{}` cannot be read",
-                shown(self.config, &file.value)
-            );
-            let help = "files are relative to the one that names them: create it (an empty map `{}` will do), or correct the path";
-            self.find(finding(&codes::MISSING_FILE, file.span, message, help));
-        }
-        Some(AuthMethod::Session(Session {
-            cookie: written.cookie.as_ref()?.as_str().into(),
-            file: file.value.clone(),
-        }))
+/// Nothing where a schema is written and cannot be used.
+fn needed(claims: Option<Option<Arc<Schema>>>) -> Option<Option<Arc<Schema>>> {
+    match claims {
+        Some(claims) => claims.map(Some),
+        None => Some(None),
     }
 }

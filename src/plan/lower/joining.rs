@@ -1,15 +1,9 @@
 //! `may_join`: a rule, the application, or a signed token.
 
-use std::time::Duration;
-
 use crate::config::{self, Spanned};
-use crate::diag::catalogue::plan as codes;
-use crate::plan::lower::server::value;
-use crate::plan::lower::{Lowering, finding};
-use crate::plan::{HttpCall, HttpUrl, MayJoin, Patience};
+use crate::plan::lower::Lowering;
+use crate::plan::{HttpCall, MayJoin};
 use crate::rule::Known;
-
-const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Lowering<'_> {
     /// Who may join the rooms of the pattern `room`.
@@ -42,21 +36,6 @@ impl Lowering<'_> {
             let help = "remove it: the application gets the user, the room, its parameters and the endpoint";
             self.no_effect(forward.span(), message, help);
         }
-        let timeout = self.above_zero(call.timeout, TIMEOUT, "timeout");
-        let url = call.url.as_ref()?;
-        let parsed = HttpUrl::parse(url.as_str()).map_err(|error| {
-            let message = format!("the application cannot be asked at this URL: {error}");
-            let help = "write it like `http://127.0.0.1:9000/may-join`";
-            self.find(finding(&codes::BAD_URL, url.span(), message, help));
-        });
-        Some(HttpCall {
-            url: parsed.ok()?,
-            secret: None,
-            timeout,
-            patience: Patience {
-                cache: value(call.cache, Duration::ZERO),
-                stale: Duration::ZERO,
-            },
-        })
+        self.http_call(call)
     }
 }

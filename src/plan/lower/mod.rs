@@ -5,6 +5,7 @@
 
 mod audience;
 mod auth;
+mod call;
 mod contradiction;
 mod endpoint;
 mod frame;
@@ -20,6 +21,7 @@ mod room;
 mod rule;
 mod schema;
 mod server;
+mod session;
 mod shape;
 mod token;
 

@@ -56,6 +56,11 @@ impl Lowering<'_> {
                 .any(|cited| cited.as_str() == name.value)
                 && match &mode.method {
                     Some(AuthMethod::Session(_)) => true,
+                    Some(AuthMethod::Http(call)) => call
+                        .value
+                        .forward
+                        .iter()
+                        .any(|part| part.as_str().split('.').next() == Some("cookie")),
                     Some(AuthMethod::Jwt(jwt)) => match jwt.value.credential.as_ref() {
                         Some(credential) => match &credential.value {
                             Credential::Request(places) => places

@@ -14,6 +14,7 @@ use crate::vocab::{ByteSize, Pattern};
 const CONNECTIONS_MAX: usize = 100_000;
 const CONNECTIONS_PER_IP_MAX: usize = 1000;
 const HTTP_CONNECTIONS_MAX: usize = 4000;
+const UNAUTHENTICATED_MAX: usize = 1000;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
@@ -48,6 +49,11 @@ impl Lowering<'_> {
                 limits.http_connections,
                 HTTP_CONNECTIONS_MAX,
                 "http_connections",
+            ),
+            unauthenticated_max: self.above_zero(
+                limits.unauthenticated,
+                UNAUTHENTICATED_MAX,
+                "unauthenticated",
             ),
             memory_max: limits
                 .memory

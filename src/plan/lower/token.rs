@@ -74,28 +74,30 @@ impl Lowering<'_> {
     fn secret(&mut self, secret: &Spanned<Secret>, algorithms: &Algorithms) -> Option<KeySource> {
         let help = "a secret does `HS256`, `HS384` and `HS512`; for the others write `public_key_file`, `jwks_file`, `jwks_url` or `issuer_discovery`";
         self.only(&[KeyKind::Hmac], algorithms, "a secret", help);
-        let bytes = secret.value.expose().len();
-        let strictest = algorithms
-            .iter()
-            .max_by_key(|one| one.value.secret_bytes_min());
-        let least = strictest.map_or(0, |one| one.value.secret_bytes_min());
-        let least = least.max(key::SECRET_BYTES_MIN);
-        if bytes < least {
-            let name = strictest.map_or("HS256", |one| one.value.as_str());
-            let message = format!(
-                "the secret has fewer than {least} bytes{}: tokens could be forged by guessing it",
-                if least > key::SECRET_BYTES_MIN {
-                    format!(", which `{name}` needs")
-                } else {
-                    String::new()
-                }
-            );
-            let help = format!(
-                "use at least {least} random bytes, for example from `openssl rand -base64 {least}`"
-            );
-            self.find(finding(&codes::WEAK_SECRET, secret.span, message, &help));
-        }
+        let strictest = algorithms.iter().map(|one| one.value);
+        let strictest = strictest.max_by_key(|algorithm| algorithm.secret_bytes_min());
+        self.strong(secret, strictest.unwrap_or(JwtAlgorithm::Hs256));
         Some(KeySource::Fixed(vec![Key::secret(&secret.value)]))
+    }
+
+    /// Finds a secret that is too short for `algorithm`.
+    pub(super) fn strong(&mut self, secret: &Spanned<Secret>, algorithm: JwtAlgorithm) {
+        let least = algorithm.secret_bytes_min().max(key::SECRET_BYTES_MIN);
+        if secret.value.expose().len() >= least {
+            return;
+        }
+        let needed = if least > key::SECRET_BYTES_MIN {
+            format!(", which `{}` needs", algorithm.as_str())
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "the secret has fewer than {least} bytes{needed}: tokens could be forged by guessing it"
+        );
+        let help = format!(
+            "use at least {least} random bytes, for example from `openssl rand -base64 {least}`"
+        );
+        self.find(finding(&codes::WEAK_SECRET, secret.span, message, &help));
     }
 
     fn public_keys(&mut self, file: &KeyFile, algorithms: &Algorithms) -> Option<KeySource> {

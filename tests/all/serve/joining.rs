@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use trunkline::auth::{JoinMint, mint_join};
 use trunkline::vocab::RoomName;
 
-use crate::serve::application::Application;
 use crate::serve::client::Client;
+use crate::serve::decider::Application;
 use crate::serve::harness::Server;
 
 const HOUR: Duration = Duration::from_secs(3600);

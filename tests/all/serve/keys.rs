@@ -147,7 +147,7 @@ auth:
   guest: {{anonymous: {{}}}}
 messages: {{who: {{schema: true, to: sender, reply: user.id}}}}
 endpoints:
-  /member: {{auth: member, messages: [who], limits: {{connections_per_user: 1000}}}}
+  /member: {{auth: member, messages: [who], limits: {{connections_per_user: 1000}}, heartbeat: {{idle: 24h}}}}
   /guest: {{auth: guest, messages: [who]}}
 "#
     ))

@@ -3,12 +3,16 @@
 //! Nothing here sleeps. What should come is waited for, with a deadline; that nothing comes is shown by what comes next.
 
 mod admission;
+#[allow(dead_code, reason = "the unit tests need more of it")]
+#[path = "../../../src/webhook/application.rs"]
 mod application;
+mod asking;
 mod audiences;
 mod auth;
 mod bench;
 mod client;
 mod compression;
+mod decider;
 mod denials;
 mod drain;
 mod edge;

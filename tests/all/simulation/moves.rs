@@ -87,6 +87,7 @@ impl World {
             ip,
             deflation: None,
             identity: self.identity(user, of),
+            granted: Arc::default(),
             since: position
                 .iter()
                 .map(|(room, _, position)| {

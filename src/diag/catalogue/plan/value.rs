@@ -163,19 +163,6 @@ Browsers send the origin of a page as scheme, host and, where it is not the usua
 for pages of the same host and port, `*` for any page.",
 };
 
-/// Not a URL that can be asked.
-pub static BAD_URL: Code = Code {
-    slug: "plan/bad-url",
-    severity: Severity::Error,
-    summary: "the application cannot be asked at this URL",
-    explanation: "\
-A question to the application goes to a URL of HTTP, with a host:
-
-    rooms:
-      \"desk:{ticket}\":
-        may_join: {http: {url: \"http://127.0.0.1:9000/may-join\", timeout: 3s, cache: 30s}}",
-};
-
 /// Cross-site WebSocket hijacking.
 pub static COOKIE_FOR_ALL: Code = Code {
     slug: "plan/cookie-for-all",
@@ -191,10 +178,10 @@ hijacking). List the pages that may connect, or leave `origins` out: then only p
 pub static MISSING_KEY: Code = Code {
     slug: "plan/missing-key",
     severity: Severity::Error,
-    summary: "a protocol needs a key that is not there",
+    summary: "a key is missing that another one needs",
     explanation: "\
 Endpoints with `protocol: text` need `text_message`, the type whose data each frame is; those with `protocol: raw` need
-`raw: {to: …}`, where frames go.",
+`raw: {to: …}`, where frames go. An auth mode with `http` needs `forward`, what of the request the application is shown.",
 };
 
 /// No such folder.
