@@ -45,11 +45,11 @@ use crate::auth::question::{Oracle, Refusals};
 use crate::auth::session::SessionFile;
 use crate::auth::signed::CookieKey;
 use crate::plan::{
-    Application, AuthMethod, AuthMode, Credential, HttpCall, Lookup, Patience, RoomKind, Session,
+    Application, AuthMethod, AuthMode, Credential, HttpCall, Lookup, Patience, Session,
 };
 use crate::schema::Schema;
 use crate::telemetry::Metrics;
-use crate::vocab::{Clock, Identity, Monotonic, UserId};
+use crate::vocab::{Clock, Identity, Monotonic};
 use crate::webhook::{Asking, Client};
 
 /// What an [`Authenticator`] needs of the world.
@@ -174,30 +174,6 @@ impl Authenticator {
         };
         authenticator.refresh_sessions();
         authenticator
-    }
-
-    /// Makes ready for the join tokens of `rooms`, a Plan's [`rooms`](crate::plan::Plan::rooms), too.
-    #[must_use]
-    pub fn with_join_tokens(self, rooms: &[Arc<RoomKind>]) -> Self {
-        Self {
-            join_tokens: JoinTokens::new(rooms),
-            ..self
-        }
-    }
-
-    /// What the join token `token` grants `user` in the room `room`, which is of `kind`.
-    ///
-    /// # Errors
-    /// The token is not good, or is for another user or room, or the kind takes none.
-    pub async fn open_join_token(
-        &self,
-        kind: &RoomKind,
-        token: &str,
-        user: &UserId,
-        room: &str,
-    ) -> Result<JoinGrant, AuthError> {
-        let tokens = &self.join_tokens;
-        tokens.open(kind, token, user, room, &*self.clock).await
     }
 
     /// Who sends `request`: the first of an endpoint's `modes` whose credential is present decides. An anonymous mode's always

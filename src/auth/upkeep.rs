@@ -33,12 +33,9 @@ impl Authenticator {
 
     /// Keeps fresh what is in files, as long as it runs; ends at once where no mode has any.
     pub async fn watch_files(self: Arc<Self>) {
-        let has_sessions = |ready: &Ready| matches!(ready.state, State::Sessions(_));
-        let sessions = self.modes.iter().any(has_sessions);
-        if !sessions && !self.keychains().any(|(_, keys)| keys.is_watched()) {
-            return;
-        }
-        loop {
+        let sessions = |ready: &Ready| matches!(ready.state, State::Sessions(_));
+        let is_watched = |(_, keys): (String, &Arc<Keychain>)| keys.is_watched();
+        while self.modes.iter().any(sessions) || self.keychains().any(is_watched) {
             let this = self.clone();
             let look = move || {
                 this.refresh_sessions();

@@ -21,7 +21,7 @@ use crate::protocol::websocket::Deflation;
 use crate::protocol::{CloseCode, Reject, RejectCode};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::telemetry::CountLimitName;
-use crate::vocab::{AudienceSet, Identity, Position, RoomName, User, UserId};
+use crate::vocab::{Identity, Position, RoomName, User, UserId};
 
 /// Who wants in, where, with what.
 pub struct Arrival {
@@ -228,13 +228,11 @@ impl Engine {
     /// Adds the rooms that the application puts the connection into. It has decided: no rule is asked, but the endpoint has to
     /// have rooms of the kind, and the room a place.
     fn add_granted_rooms(&self, admission: &mut Admission) -> Result<(), Refusal> {
-        let Arrival {
-            endpoint,
-            granted,
-            identity,
-            ..
-        } = &admission.arrival;
+        let granted = admission.arrival.granted.clone();
         for name in granted.iter() {
+            let Arrival {
+                endpoint, identity, ..
+            } = &admission.arrival;
             if admission.rooms.iter().any(|room| room.target.name == *name) {
                 continue;
             }
@@ -252,9 +250,12 @@ impl Engine {
             };
             self.has_place(&target, &identity.user)
                 .map_err(|reject| Refusal::forbidden(reject.message))?;
+            let facts = admission.facts(self.clock.now());
+            let facts = target.facts(self.users_in(&target), &facts);
+            let pass = Pass::by_rules(decision::audiences(self, &target, &facts));
             admission.rooms.push(Automatic {
                 target,
-                pass: Pass::by_rules(AudienceSet::NONE),
+                pass,
                 when_allowed: false,
             });
         }

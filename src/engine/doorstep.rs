@@ -147,11 +147,10 @@ impl Engine {
         if pass.said_by == SaidBy::Pass || target.kind.audiences.is_empty() {
             return pass;
         }
-        let hall = self.rooms.find(target.name.as_str());
-        let users_count = hall.map_or(0, |hall| hall.lock().room.members.users_count());
         let user = connection.identity();
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
-        let audiences = decision::audiences(self, target, &target.facts(users_count, &facts));
+        let facts = target.facts(self.users_in(target), &facts);
+        let audiences = decision::audiences(self, target, &facts);
         Pass { audiences, ..pass }
     }
 

@@ -110,13 +110,15 @@ impl Engine {
         decision::target(&self.plan, name)
     }
 
+    /// How many users a room has.
+    pub(super) fn users_in(&self, target: &Target) -> usize {
+        let hall = self.rooms.find(target.name.as_str());
+        hall.map_or(0, |hall| hall.lock().room.members.users_count())
+    }
+
     /// Whether somebody may join, or who is asked about it.
     pub(super) fn rule_on(self: &Arc<Self>, target: &Target, wish: Wish<'_>) -> Decision {
-        let users_count = self
-            .rooms
-            .find(target.name.as_str())
-            .map_or(0, |hall| hall.lock().room.members.users_count());
-        let facts = target.facts(users_count, wish.facts);
+        let facts = target.facts(self.users_in(target), wish.facts);
         match &target.kind.may_join {
             MayJoin::Rule(rule) => Decision::Known(self.judge(rule, target, &facts)),
             MayJoin::Http { .. } => {

@@ -142,11 +142,10 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let client = Arc::new(Client::new());
         let means = Means {
             clock: clock.clone(),
             random,
-            client: client.clone(),
+            client: Arc::new(Client::new()),
             metrics: engine.metrics().clone(),
         };
         let authenticator = Authenticator::new(&plan.auth, &means);

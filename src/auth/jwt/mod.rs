@@ -5,12 +5,12 @@
 
 mod claims;
 
+pub(super) use claims::check_times;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-
-pub(super) use claims::check_times;
 
 use crate::auth::AuthError;
 use crate::auth::keys::{Keychain, TokenType};

@@ -16,7 +16,7 @@ mod tests;
 pub use private::{PrivateKey, PrivateKeyError};
 
 pub(super) use header::{JOIN_TYPE, TokenType};
-pub(super) use issuer::Fetching;
+pub(super) use issuer::{Coming, Fetching};
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::vocab::{Clock, Monotonic};
 
 use file::SetFile;
 use header::Parts;
-use issuer::{Coming, Issuer, Want};
+use issuer::{Issuer, Want};
 use ring::Ring;
 
 /// Opens the tokens that are signed with one list of algorithms and one source of keys.
