@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use trunkline::config::{MemoryFiles, read};
@@ -240,10 +241,13 @@ impl World {
                 expires_at: None,
             },
             since: Vec::new(),
+            join_tokens: Vec::new(),
         };
         let ticket = engine.knock(ip).unwrap_or_else(|_| panic!("there is room"));
         let admission = engine
             .admit(ticket, arrival)
+            .now_or_never()
+            .expect("the file's rules decide")
             .unwrap_or_else(|_| panic!("anyone may"));
         let link = Arc::new(Swallow(self.writes.clone()));
         self.connections

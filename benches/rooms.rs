@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use trunkline::config::{MemoryFiles, read};
 use trunkline::engine::{Arrival, Attached, Engine, Link, Publication, RequestFacts, TICK};
 use trunkline::plan::{Plan, build};
@@ -94,6 +95,7 @@ fn engine() -> Outcome<Arc<Engine>> {
     let names = MetricNames {
         messages: &["line"],
         endpoints: &["/ws"],
+        rules: &["rooms.live:{id}.may_join", "rooms.kept:{id}.may_join"],
         reject_codes: &trunkline::protocol::RejectCode::ALL.map(|code| code.as_str()),
         ..MetricNames::default()
     };
@@ -125,9 +127,13 @@ fn connect(engine: &Arc<Engine>, number: usize) -> Outcome<Attached> {
             expires_at: None,
         },
         since: Vec::new(),
+        join_tokens: Vec::new(),
     };
     let ticket = engine.knock(ip).map_err(refused)?;
-    let admission = engine.admit(ticket, arrival).map_err(refused)?;
+    let admission = engine.admit(ticket, arrival).now_or_never();
+    let admission = admission
+        .ok_or("the file's rules decide")?
+        .map_err(refused)?;
     Ok(engine.attach(admission, Arc::new(Nowhere), Bytes::new()))
 }
 

@@ -36,6 +36,12 @@ pub enum AuthError {
     /// Another key signed it, or its content was changed.
     #[error("the token's signature does not match")]
     Signature,
+    /// It names a key that is not here, or none that is here can do its algorithm.
+    #[error("the token is signed with a key that is not known here")]
+    KeyUnknown,
+    /// The keys have not come yet.
+    #[error("the keys that tokens are verified with are not here yet")]
+    KeysUnavailable,
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
@@ -80,6 +86,12 @@ pub enum AuthError {
         /// What failed.
         cause: String,
     },
+    /// A join token is for somebody else.
+    #[error("the token lets another user in")]
+    JoinUser,
+    /// A join token is for another room.
+    #[error("the token is for another room")]
+    JoinRoom,
     /// A token was sent to a mode that takes none.
     #[error("a token is not accepted here")]
     NoTokens,
@@ -101,7 +113,7 @@ impl AuthError {
     /// Whose doing it is.
     pub const fn kind(&self) -> RefusalKind {
         match self {
-            Self::SessionsUnavailable => RefusalKind::Unavailable,
+            Self::SessionsUnavailable | Self::KeysUnavailable => RefusalKind::Unavailable,
             _ => RefusalKind::Unauthenticated,
         }
     }

@@ -4,25 +4,36 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand, rsa, signature};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::auth::{AuthError, Authenticator, Mint, MintError, Outcome, RefusalKind, Request, mint};
-use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+use crate::plan::key::Key;
+use crate::plan::{
+    AuthMethod, AuthMode, Credential, Expiry, Jwt, JwtAlgorithm, KeySource, Lifetime, Place,
+    Session, TokenKeys,
+};
 use crate::rule::{ConnectionFacts, Known, Template};
-use crate::vocab::{Clock, ConnectionId, Parameters, Secret, Timestamp, VirtualClock};
+use crate::vocab::{Clock, ConnectionId, Identity, Parameters, Secret, Timestamp, VirtualClock};
 
 const NOW: u64 = 1_795_341_600;
 const SECRET: &str = "a-test-secret-of-at-least-32-bytes!!";
 /// What no error may repeat.
 const HIDDEN: &str = "hunter2";
 
+fn shared(secret: &str) -> TokenKeys {
+    TokenKeys {
+        algorithms: vec![JwtAlgorithm::Hs256],
+        source: KeySource::Fixed(vec![Key::secret(&Secret::new(secret))]),
+    }
+}
+
 fn jwt() -> Jwt {
     Jwt {
-        algorithms: vec![JwtAlgorithm::Hs256],
-        secret: Secret::new(SECRET),
+        keys: shared(SECRET),
         credential: Credential::Request(vec![
             Place::Query("token".into()),
             Place::Header("authorization".into()),
@@ -31,11 +42,13 @@ fn jwt() -> Jwt {
             Place::Subprotocol("bearer".into()),
         ]),
         issuer: None,
-        audience: None,
+        audiences: Vec::new(),
         leeway: Duration::from_secs(30),
+        lifetime: Lifetime::Ends,
         user_id: "sub".into(),
         username: Some("name".into()),
         claims: None,
+        expiry: Expiry::Close,
     }
 }
 
@@ -76,10 +89,20 @@ fn good() -> String {
     token(&json!({"sub": "ann", "name": "Ann", "exp": NOW + 60}))
 }
 
+/// Whose token it is, by keys that are there: nothing is waited for.
+fn identify_token(
+    authenticator: &Authenticator,
+    mode: &AuthMode,
+    token: &str,
+) -> Result<Identity, AuthError> {
+    let identified = authenticator.identify_token(mode, token);
+    identified.now_or_never().expect("it does not wait")
+}
+
 /// The public text of what comes of `token`, or the user's id and name.
 fn verdict(jwt: Jwt, token: &str) -> String {
     let mode = mode(0, AuthMethod::Jwt(jwt));
-    match authenticator(std::slice::from_ref(&mode)).identify_token(&mode, token) {
+    match identify_token(&authenticator(std::slice::from_ref(&mode)), &mode, token) {
         Ok(identity) => format!("{} {}", identity.user.id, identity.user.username),
         Err(error) => {
             let told = format!("{error} {error:?} {:?}", error.cause());
@@ -190,52 +213,11 @@ fn a_token_is_good_by_its_header_and_signature() {
 #[test]
 fn another_key_is_another_key() {
     let other = Jwt {
-        secret: Secret::new("another-secret-of-at-least-32-bytes!"),
+        keys: shared("another-secret-of-at-least-32-bytes!"),
         ..jwt()
     };
     assert_eq!(
         verdict(other, &good()),
-        "the token's signature does not match"
-    );
-}
-
-#[test]
-fn a_public_key_is_no_secret() {
-    let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("a key");
-    let public = signature::KeyPair::public_key(&pair).as_ref().to_vec();
-    let claims = json!({"sub": "ann", "exp": NOW + 60}).to_string();
-    let signed = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#),
-        URL_SAFE_NO_PAD.encode(&claims)
-    );
-    let mut tag = vec![0; pair.public_modulus_len()];
-    let padding = &signature::RSA_PKCS1_SHA256;
-    pair.sign(
-        padding,
-        &rand::SystemRandom::new(),
-        signed.as_bytes(),
-        &mut tag,
-    )
-    .expect("signs");
-    let rs256 = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(&tag));
-    assert_eq!(
-        verdict(jwt(), &rs256),
-        "the token is signed with an algorithm that is not accepted here"
-    );
-    // The classic confusion: the attacker signs with HMAC, the public key as the secret.
-    let signed = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(HEADER),
-        URL_SAFE_NO_PAD.encode(&claims)
-    );
-    let tag = hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, &public),
-        signed.as_bytes(),
-    );
-    let confused = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
-    assert_eq!(
-        verdict(jwt(), &confused),
         "the token's signature does not match"
     );
 }
@@ -254,6 +236,13 @@ fn a_token_is_good_for_a_time() {
             json!({"exp": NOW + 60, "nbf": NOW + 31}),
             "the token is not valid yet".into(),
         ),
+        (json!({"exp": NOW + 60, "iat": NOW + 30}), "ann ann".into()),
+        (
+            json!({"exp": NOW + 60, "iat": NOW + 31}),
+            "the token is not valid yet".into(),
+        ),
+        (json!({"exp": NOW + 60, "iat": 0}), "ann ann".into()),
+        (json!({"exp": NOW + 60, "iat": "now"}), date("iat")),
         (json!({"exp": NOW + 60, "nbf": "soon"}), date("nbf")),
         (json!({"exp": NOW + 60, "nbf": null}), date("nbf")),
         (json!({}), "the token has no `exp`".into()),
@@ -278,16 +267,16 @@ fn an_identity_ends_with_its_token_and_the_leeway() {
     let clock = clock();
     let modes = [mode.clone()];
     let authenticator = Authenticator::new(&modes, clock.clone(), || 0);
-    let identity = authenticator.identify_token(&mode, &good()).expect("good");
+    let identity = identify_token(&authenticator, &mode, &good()).expect("good");
     let ends = Timestamp::from_millis((NOW + 90) * 1000);
     assert_eq!(identity.expires_at, Some(ends));
     assert_eq!(identity.user.claims["name"], "Ann");
     assert!(identity.user.authenticated);
     clock.advance(Duration::from_millis(89_999));
-    assert!(authenticator.identify_token(&mode, &good()).is_ok());
+    assert!(identify_token(&authenticator, &mode, &good()).is_ok());
     clock.advance(Duration::from_millis(1));
     assert_eq!(
-        authenticator.identify_token(&mode, &good()),
+        identify_token(&authenticator, &mode, &good()),
         Err(AuthError::Expired)
     );
 }
@@ -296,7 +285,7 @@ fn an_identity_ends_with_its_token_and_the_leeway() {
 fn issuer_and_audience_are_compared() {
     let strict = || Jwt {
         issuer: Some("https://id.example.com".into()),
-        audience: Some("chat".into()),
+        audiences: vec!["chat".into()],
         ..jwt()
     };
     let issuer = "the token is from another issuer";
@@ -340,6 +329,45 @@ fn issuer_and_audience_are_compared() {
     }
     let anywhere = token(&json!({"sub": "ann", "exp": NOW + 60, "iss": "x", "aud": "y"}));
     assert_eq!(verdict(jwt(), &anywhere), "ann ann");
+    let several = || Jwt {
+        audiences: vec!["chat".into(), "desk".into()],
+        ..jwt()
+    };
+    for (claims, expected) in [
+        (json!({"aud": "desk"}), "ann ann"),
+        (json!({"aud": ["x", "chat"]}), "ann ann"),
+        (json!({"aud": "chat desk"}), audience),
+        (json!({"aud": ""}), audience),
+        (json!({"aud": {"chat": true}}), audience),
+    ] {
+        let mut claims = claims;
+        claims["sub"] = "ann".into();
+        claims["exp"] = (NOW + 60).into();
+        assert_eq!(verdict(several(), &token(&claims)), expected, "{claims}");
+    }
+}
+
+#[test]
+fn a_token_may_be_endless_where_the_file_says_so() {
+    let mode = mode(
+        0,
+        AuthMethod::Jwt(Jwt {
+            lifetime: Lifetime::MayBeEndless,
+            ..jwt()
+        }),
+    );
+    let authenticator = authenticator(std::slice::from_ref(&mode));
+    let ends = |claims: Value| {
+        let found = identify_token(&authenticator, &mode, &token(&claims));
+        found.map(|identity| identity.expires_at)
+    };
+    assert_eq!(ends(json!({"sub": "ann"})), Ok(None));
+    let ended = json!({"sub": "ann", "exp": NOW - 30});
+    assert_eq!(ends(ended), Err(AuthError::Expired));
+    let later = Timestamp::from_millis((NOW + 90) * 1000);
+    let ending = json!({"sub": "ann", "exp": NOW + 60});
+    assert_eq!(ends(ending), Ok(Some(later)));
+    assert!(ends(json!({"sub": "ann", "exp": "never"})).is_err());
 }
 
 #[test]
@@ -397,21 +425,20 @@ struct Sent<'a> {
 fn identify(authenticator: &Authenticator, modes: &[Arc<AuthMode>], sent: &Sent<'_>) -> Outcome {
     let path = [("client_id", "7")].into_iter().collect();
     let query: Parameters = sent.query.iter().copied().collect();
-    authenticator.identify(
-        modes,
-        &Request {
-            path: &path,
-            query: &query,
-            headers: sent.headers,
-            subprotocols: sent.subprotocols,
-            connection: ConnectionFacts {
-                id: ConnectionId::from_random(1),
-                ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                endpoint: "/ws/{client_id}",
-                age: Duration::ZERO,
-            },
+    let request = Request {
+        path: &path,
+        query: &query,
+        headers: sent.headers,
+        subprotocols: sent.subprotocols,
+        connection: ConnectionFacts {
+            id: ConnectionId::from_random(1),
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            endpoint: "/ws/{client_id}",
+            age: Duration::ZERO,
         },
-    )
+    };
+    let identified = authenticator.identify(modes, &request);
+    identified.now_or_never().expect("it does not wait")
 }
 
 fn told(outcome: Outcome) -> String {
@@ -575,10 +602,10 @@ fn the_first_mode_whose_credential_is_present_decides() {
         assert_eq!(told(identify(&authenticator, &list, sent)), expected);
     }
     for index in [1, 3] {
-        let refused = authenticator.identify_token(&modes[index], &token);
+        let refused = identify_token(&authenticator, &modes[index], &token);
         assert_eq!(refused, Err(AuthError::NoTokens));
     }
-    assert!(authenticator.identify_token(&modes[2], &token).is_ok());
+    assert!(identify_token(&authenticator, &modes[2], &token).is_ok());
     assert_eq!(
         AuthError::SessionsUnavailable.kind(),
         RefusalKind::Unavailable
@@ -646,7 +673,7 @@ fn a_minted_token_is_accepted() {
         0,
         AuthMethod::Jwt(Jwt {
             issuer: Some("https://id.example.com".into()),
-            audience: Some("chat".into()),
+            audiences: vec!["chat".into()],
             user_id: "uid".into(),
             ..jwt()
         }),
@@ -678,9 +705,7 @@ fn a_minted_token_is_accepted() {
         expires: Duration::from_secs(60),
     };
     let token = mint(&modes[0], &wanted("7", Some("Ann")), now).expect("a token");
-    let identity = authenticator(&modes)
-        .identify_token(&modes[0], &token)
-        .expect("good");
+    let identity = identify_token(&authenticator(&modes), &modes[0], &token).expect("good");
     assert_eq!(
         (identity.user.id.as_str(), &*identity.user.username),
         ("7", "Ann")

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::{self, Asker, Standing, Step, Surroundings, Target, Telling, Trail, Verdict};
-use crate::plan::{AutoJoin, Clause, Endpoint, OnExceed, OnTooMany, Plan, RateKey, RateLimit};
+use crate::plan::{
+    AutoJoin, Clause, Endpoint, MayJoin, OnExceed, OnTooMany, Plan, RateKey, RateLimit,
+};
 use crate::rule::{ConnectionFacts, Facts, Reads};
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User, format_duration};
 
@@ -192,9 +194,11 @@ impl<'a> Inquiry<'a> {
             Telling::Code,
         )?;
         let here = [Clause::new("endpoints", path, "")];
-        let left = decision::room_left(endpoint, rooms.iter().map(|room| &room.name), name);
-        let step = Step::new("rooms_per_connection", path);
-        self.trail.demand(step, &here, Telling::Code, left)?;
+        if rooms.iter().all(|room| room.name.as_str() != name) {
+            let left = decision::room_left(endpoint, rooms.len());
+            let step = Step::new("rooms_per_connection", path);
+            self.trail.demand(step, &here, Telling::Code, left)?;
+        }
         let target = decision::target(plan, name);
         let (step, clauses) = match &target {
             Ok(target) => {
@@ -228,9 +232,23 @@ impl<'a> Inquiry<'a> {
         let clauses = [Clause::new("rooms", pattern, "may_join")];
         let step = Step::new("may_join", name.as_str());
         let facts = visitor.facts();
-        self.trail.ask(step, &clauses, telling, unknown, |judge| {
-            decision::may_join(judge, &target, users_count, &facts)
-        })?;
+        let facts = target.facts(users_count, &facts);
+        let untold = |step: Step, detail| step.detail(detail).verdict(Verdict::Unknown);
+        match &target.kind.may_join {
+            MayJoin::Rule(rule) => {
+                self.trail.ask(step, &clauses, telling, unknown, |judge| {
+                    decision::is_let_in(judge, rule, &target, &facts)
+                })?;
+            }
+            MayJoin::Http { .. } => {
+                let step = untold(step, "the application decides, and it is not asked here");
+                self.trail.take(step, &clauses)?;
+            }
+            MayJoin::Token { .. } => {
+                let step = untold(step, "a join token decides, and a question brings none");
+                self.trail.take(step, &clauses)?;
+            }
+        }
         self.room_for(&target, standing, telling)?;
         Some(target)
     }

@@ -19,7 +19,8 @@ pub use message::{
     taker, taker_of_plain, thinning_key,
 };
 pub use room::{
-    Target, automatic, has_place, is_joined_here, may_connect, may_join, room_left, target,
+    Target, automatic, has_place, is_joined_here, is_let_in, may_connect, may_not_join, room_left,
+    target,
 };
 pub use sending::Sending;
 pub use surroundings::{Asker, FileAlone, Standing, Surroundings};

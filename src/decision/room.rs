@@ -19,6 +19,20 @@ pub struct Target {
     pub parameters: Parameters,
 }
 
+impl Target {
+    /// What rules of the room see, where there are `users_count` users, beside `facts`.
+    pub fn facts<'a>(&'a self, users_count: usize, facts: &Facts<'a>) -> Facts<'a> {
+        Facts {
+            params: Some(&self.parameters),
+            room: Some(RoomFacts {
+                name: self.name.as_str(),
+                users_count,
+            }),
+            ..*facts
+        }
+    }
+}
+
 /// The room called `name`, if a declared pattern has it.
 ///
 /// # Errors
@@ -53,7 +67,7 @@ pub fn may_connect(judge: &impl Judge, allow: &Rule, facts: &Facts<'_>) -> Resul
         return Ok(());
     }
     let reject = Reject::new(RejectCode::Forbidden, "you may not connect here");
-    Err(reject.cause(format!("allow: {}", allow.text())))
+    Err(reject.cause("allow"))
 }
 
 /// The automatic room of whoever `facts` are about.
@@ -67,17 +81,13 @@ pub fn automatic(plan: &Plan, automatic: &AutoJoin, facts: &Facts<'_>) -> Result
     target(plan, &name)
 }
 
-/// Whether a connection that is in `rooms` may be in the one called `name` too.
+/// Whether a connection that is in `rooms` of them may be in one room more.
 ///
 /// # Errors
 /// `too_many_rooms`.
-pub fn room_left<'r>(
-    endpoint: &Endpoint,
-    mut rooms: impl ExactSizeIterator<Item = &'r RoomName>,
-    name: &str,
-) -> Result<(), Reject> {
+pub fn room_left(endpoint: &Endpoint, rooms: usize) -> Result<(), Reject> {
     let max = endpoint.limits.rooms_per_connection;
-    if rooms.len() < max || rooms.any(|room| room.as_str() == name) {
+    if rooms < max {
         return Ok(());
     }
     let message = format!("a connection may be in {max} rooms here");
@@ -99,30 +109,25 @@ pub fn is_joined_here(endpoint: &Endpoint, target: &Target) -> Result<(), Reject
     ))
 }
 
-/// Whether the room's own rule lets in whoever `facts` are about, while it has `users_count` users.
+/// Whether the room's own rule lets in whoever `facts` are about: those that [`Target::facts`] makes.
 ///
 /// # Errors
 /// `forbidden`.
-pub fn may_join(
+pub fn is_let_in(
     judge: &impl Judge,
+    rule: &Rule,
     target: &Target,
-    users_count: usize,
     facts: &Facts<'_>,
 ) -> Result<(), Reject> {
-    let facts = Facts {
-        params: Some(&target.parameters),
-        room: Some(RoomFacts {
-            name: target.name.as_str(),
-            users_count,
-        }),
-        ..*facts
-    };
-    if judge.allows(&target.kind.may_join, &facts) {
+    if judge.allows(rule, facts) {
         return Ok(());
     }
-    let message = format!("you may not join `{}`", target.name);
-    Err(Reject::new(RejectCode::Forbidden, message)
-        .cause(format!("may_join: {}", target.kind.may_join.text())))
+    Err(may_not_join(&target.name).cause("may_join"))
+}
+
+/// That somebody is not let into a room.
+pub fn may_not_join(room: &RoomName) -> Reject {
+    Reject::new(RejectCode::Forbidden, format!("you may not join `{room}`"))
 }
 
 /// Whether a room of `users_count` users has a place for one who is not among them.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::decision::{self, Target};
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, Parts, RequestFacts};
+use crate::engine::joining::{Decision, Pass, Wish};
 use crate::engine::limit::Subject;
 use crate::engine::link::Link;
 use crate::engine::presence::welcome;
 use crate::engine::ticket::{Refusal, Ticket, too_often};
 use crate::engine::users::Place;
-use crate::plan::{Endpoint, OnTooMany, RateKey};
-use crate::protocol::CloseCode;
+use crate::plan::{AutoJoin, Endpoint, OnTooMany, RateKey};
 use crate::protocol::websocket::Deflation;
+use crate::protocol::{CloseCode, Reject, RejectCode};
 use crate::rule::{ConnectionFacts, Facts};
 use crate::vocab::{Identity, Position, RoomName, UserId};
 
@@ -34,6 +36,8 @@ pub struct Arrival {
     pub identity: Identity,
     /// Positions to resume automatic rooms from.
     pub since: Vec<(RoomName, Position)>,
+    /// Tokens that let into automatic rooms.
+    pub join_tokens: Vec<Box<str>>,
 }
 
 /// A connection that may be; its places are free again when this goes.
@@ -46,6 +50,7 @@ pub struct Admission {
 /// A room to be in from the start.
 struct Automatic {
     target: Target,
+    pass: Pass,
     /// A refusal leaves it out.
     when_allowed: bool,
 }
@@ -82,7 +87,11 @@ impl Engine {
     ///
     /// # Errors
     /// They do not, or the user has as many connections as it may.
-    pub fn admit(self: &Arc<Self>, ticket: Ticket, arrival: Arrival) -> Result<Admission, Refusal> {
+    pub async fn admit(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        arrival: Arrival,
+    ) -> Result<Admission, Refusal> {
         let Arrival {
             endpoint, identity, ..
         } = &arrival;
@@ -122,38 +131,48 @@ impl Engine {
             rooms: Vec::new(),
             place: reserved,
         };
-        let facts = admission.facts(self.clock.now());
-        if let Some(rule) = &admission.arrival.endpoint.allow {
-            decision::may_connect(&**self, rule, &facts).map_err(|reject| {
-                let (user, ip) = (&admission.arrival.identity.user.id, admission.arrival.ip);
-                tracing::debug!(%user, %ip, cause = reject.cause, "endpoint not allowed");
-                Refusal::forbidden(reject.message)
-            })?;
+        {
+            let facts = admission.facts(self.clock.now());
+            if let Some(rule) = &admission.arrival.endpoint.allow {
+                let may = decision::may_connect(&**self, rule, &facts);
+                may.map_err(|reject| Refusal::forbidden(reject.message))?;
+            }
         }
-        admission.rooms = self.automatic_rooms(&admission)?;
+        admission.rooms = self.automatic_rooms(&admission).await?;
         Ok(admission)
     }
 
-    fn automatic_rooms(&self, admission: &Admission) -> Result<Vec<Automatic>, Refusal> {
+    async fn automatic_rooms(
+        self: &Arc<Self>,
+        admission: &Admission,
+    ) -> Result<Vec<Automatic>, Refusal> {
+        // All are asked about at once.
+        let asked: Vec<_> = admission
+            .arrival
+            .endpoint
+            .auto_join
+            .iter()
+            .map(|automatic| self.automatic_room(admission, automatic))
+            .collect();
+        let deadline = Instant::now() + self.plan.server.handshake_timeout;
         let mut rooms = Vec::new();
-        for automatic in &admission.arrival.endpoint.auto_join {
-            let facts = admission.facts(self.clock.now());
-            let target = decision::automatic(&self.plan, automatic, &facts)
-                .inspect_err(|reject| {
-                    if let Some(cause) = &reject.cause {
-                        tracing::warn!(cause, endpoint = %admission.arrival.endpoint.path, "the name of an automatic room could not be made");
-                    }
-                })
-                .and_then(|target| {
-                    self.may_join(&target, &facts)?;
-                    self.has_place(&target, &admission.arrival.identity.user)?;
-                    Ok(target)
-                })
-                .map_err(|reject| Refusal::forbidden(reject.message));
+        for (automatic, asked) in admission.arrival.endpoint.auto_join.iter().zip(asked) {
             let when_allowed = automatic.when_allowed;
-            match target {
-                Ok(target) => rooms.push(Automatic {
+            let passed = match asked {
+                Ok((target, decision)) => match decision.settle(deadline).await {
+                    Ok(pass) => {
+                        let user = &admission.arrival.identity.user;
+                        let place = self.has_place(&target, user);
+                        place.map(|()| (target, pass)).map_err(refusal)
+                    }
+                    Err(reject) => Err(refusal(reject)),
+                },
+                Err(refusal) => Err(refusal),
+            };
+            match passed {
+                Ok((target, pass)) => rooms.push(Automatic {
                     target,
+                    pass,
                     when_allowed,
                 }),
                 Err(_) if when_allowed => {}
@@ -161,6 +180,30 @@ impl Engine {
             }
         }
         Ok(rooms)
+    }
+
+    /// An automatic room, and whether it may be joined.
+    fn automatic_room(
+        self: &Arc<Self>,
+        admission: &Admission,
+        automatic: &AutoJoin,
+    ) -> Result<(Target, Decision), Refusal> {
+        let arrival = &admission.arrival;
+        let facts = admission.facts(self.clock.now());
+        let target = decision::automatic(&self.plan, automatic, &facts).map_err(|reject| {
+            if let Some(cause) = &reject.cause {
+                tracing::warn!(cause, endpoint = %arrival.endpoint.path, "the name of an automatic room could not be made");
+            }
+            refusal(reject)
+        })?;
+        let wish = Wish {
+            facts: &facts,
+            user: &arrival.identity.user,
+            endpoint: &arrival.endpoint,
+            tokens: &arrival.join_tokens,
+        };
+        let decision = self.rule_on(&target, wish);
+        Ok((target, decision))
     }
 
     /// The upgrade is done: the connection joins its automatic rooms and is welcomed. `answer`, which the transport has not sent
@@ -183,6 +226,7 @@ impl Engine {
             deflation,
             identity,
             since,
+            join_tokens: _,
         } = arrival;
         let connection = Arc::new(Connection::new(Parts {
             id: reserved.ticket.id(),
@@ -216,6 +260,7 @@ impl Engine {
         let mut joined = Vec::new();
         for Automatic {
             target,
+            pass,
             when_allowed,
         } in rooms
         {
@@ -223,7 +268,7 @@ impl Engine {
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
-            match self.join(connection, &target, position, None) {
+            match self.join(connection, &target, pass, position, None) {
                 Ok(standing) => joined.push(standing),
                 Err(_) if when_allowed => {}
                 Err(reject) => {
@@ -254,12 +299,29 @@ impl Engine {
                 self.timers.cancel(timer);
             }
             inner.receipts = None;
+            for end in inner
+                .doorstep
+                .take()
+                .into_iter()
+                .flat_map(|doorstep| doorstep.into_ends())
+            {
+                self.timers.cancel(end);
+            }
             inner.seats.clone()
         };
-        for hall in seats {
-            self.vacate(connection, &hall);
+        for seat in seats {
+            self.vacate(connection, &seat.hall);
         }
         self.metrics.connections[connection.endpoint.index].dec();
+    }
+}
+
+fn refusal(reject: Reject) -> Refusal {
+    match reject.code {
+        RejectCode::Unavailable | RejectCode::Internal => {
+            Refusal::unavailable(reject.message, CloseCode::Overloaded)
+        }
+        _ => Refusal::forbidden(reject.message),
     }
 }
 

@@ -8,7 +8,9 @@ use crate::engine::membership::seat;
 use crate::engine::pipeline::Refused;
 use crate::engine::presence::{MEMBERS_PAGE_MAX, members_frame};
 use crate::plan::RoomKind;
-use crate::protocol::{ClientFrame, HistoryQuery, MembersQuery, Object, Reject, RejectCode};
+use crate::protocol::{
+    ClientFrame, HistoryQuery, JoinFrame, MembersQuery, Object, Reject, RejectCode,
+};
 use crate::vocab::{Parameters, Seq};
 
 const PAGE: u64 = 100;
@@ -28,7 +30,7 @@ impl Engine {
                 Ok(())
             }
             ClientFrame::Pong => Ok(()),
-            ClientFrame::Join(rooms) => {
+            ClientFrame::Join(JoinFrame { rooms, token }) => {
                 let max = connection.endpoint.limits.rooms_per_connection;
                 if rooms.len() > max {
                     return Err(Reject::new(
@@ -43,11 +45,11 @@ impl Engine {
                 };
                 // Each room is answered for itself: one that refuses does not keep the connection from the others.
                 for (room, since) in others {
-                    if let Err(refused) = self.join_by_frame(connection, room, *since, id) {
+                    if let Err(refused) = self.join_by_frame(connection, (room, *since), None, id) {
                         self.refuse(connection, id, &refused);
                     }
                 }
-                self.join_by_frame(connection, &last.0, last.1, id)
+                self.join_by_frame(connection, (&last.0, last.1), token.as_deref(), id)
             }
             ClientFrame::Leave(room) => Ok(self.leave_by_frame(connection, &room, id)?),
             ClientFrame::Members(query) => Ok(self.members(connection, id, &query)?),
@@ -55,11 +57,7 @@ impl Engine {
             ClientFrame::Received { room, seq } => {
                 Ok(self.received(connection, id, room.as_deref(), seq)?)
             }
-            ClientFrame::Token(_) => Err(Reject::new(
-                RejectCode::BadFrame,
-                "no token is awaited here: connect again with the new one",
-            )
-            .into()),
+            ClientFrame::Token(token) => Ok(self.refresh(connection, id, &token)?),
             ClientFrame::State => Err(Reject::new(
                 RejectCode::UnknownType,
                 "no presence state is declared here",
@@ -110,7 +108,8 @@ impl Engine {
             .unwrap_or(HISTORY_PAGE_MAX)
             .clamp(1, HISTORY_PAGE_MAX);
         let page = if hall.kind.history.is_some() {
-            hall.lock().room.page(self.clock.now(), query.before, limit)
+            let (now, audiences) = (self.clock.now(), connection.audiences_in(&hall));
+            hall.lock().room.page(now, query.before, limit, audiences)
         } else {
             None
         };
@@ -156,9 +155,9 @@ impl Engine {
             Some(room) => seat(connection, room)?,
             None => {
                 let inner = connection.inner.lock();
-                let mut inboxes = inner.seats.iter().filter(|hall| hall.kind.inbox.is_some());
+                let mut inboxes = inner.seats.iter().filter(|seat| seat.kind.inbox.is_some());
                 match (inboxes.next(), inboxes.next()) {
-                    (Some(hall), None) => hall.clone(),
+                    (Some(seat), None) => seat.hall.clone(),
                     _ => {
                         return Err(Reject::new(
                             RejectCode::BadRoom,
@@ -200,9 +199,10 @@ impl Engine {
         let Some(inbox) = &kind.inbox else {
             return false;
         };
+        let user = connection.identity();
         let facts = crate::rule::Facts {
             params: Some(parameters),
-            ..connection.facts(self.clock.now(), self.clock.monotonic())
+            ..connection.facts(&user, self.clock.now(), self.clock.monotonic())
         };
         match inbox.owner.evaluate(&facts) {
             Ok(serde_json::Value::String(owner)) => owner == connection.user.id.as_str(),

@@ -114,7 +114,7 @@ mod tests {
     use crate::engine::feed::{Audience, Say};
     use crate::engine::waiting::Keep;
     use crate::protocol::Frame;
-    use crate::vocab::Monotonic;
+    use crate::vocab::{AudienceSet, Monotonic};
 
     const EVERY: Duration = Duration::from_millis(250);
 
@@ -125,6 +125,7 @@ mod tests {
     fn say(text: &str) -> Say {
         Say {
             audience: Audience::Everyone,
+            of: AudienceSet::NONE,
             frame: Frame::raw_text(text),
             message: None,
             seq: None,

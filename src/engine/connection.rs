@@ -10,14 +10,20 @@ use parking_lot::Mutex;
 
 use crate::engine::Hall;
 use crate::engine::bucket::ConnectionBuckets;
+use crate::engine::doorstep::Doorstep;
+use crate::engine::joining::Pass;
 use crate::engine::link::Link;
 use crate::engine::outbox::Outbox;
 use crate::engine::outlet::Outlet;
+use crate::engine::refresh::Tokens;
+use crate::engine::seat::Seat;
 use crate::engine::timer::TimerKey;
 use crate::plan::Endpoint;
 use crate::protocol::websocket::Deflation;
 use crate::rule::{ConnectionFacts, Facts};
-use crate::vocab::{ConnectionId, Monotonic, Parameters, Seq, Timestamp, User};
+use crate::vocab::{
+    AudienceSet, ConnectionId, Identity, Monotonic, Parameters, Seq, Timestamp, User,
+};
 
 /// A connection of a user to an endpoint.
 ///
@@ -37,13 +43,19 @@ pub struct Connection {
     pub(super) deflation: Option<Deflation>,
     asked: AtomicBool,
     pub(super) abandoned: AtomicBool,
+    /// Whether a later token replaced who `user` says it is.
+    refreshed: AtomicBool,
+    /// Whether the client was told that its token ends.
+    told: AtomicBool,
+    /// Whether something came that was waited for.
+    pub(super) has_mail: AtomicBool,
     /// Where from.
     pub ip: IpAddr,
     last_heard: AtomicU64,
     waker: Mutex<Option<Waker>>,
     pub(super) inner: Mutex<Inner>,
     pub(super) outlet: Arc<Outlet>,
-    /// Who.
+    /// Who came; its id stays, the rest is as a later token says: see [`Connection::identity`].
     pub user: Arc<User>,
     /// What came with the request; most bring nothing.
     brought: Option<Box<Brought>>,
@@ -71,7 +83,13 @@ pub struct RequestFacts {
 /// What only the connection's own frames change.
 #[derive(Default)]
 pub(super) struct Inner {
-    pub(super) seats: Vec<Arc<Hall>>,
+    pub(super) seats: Vec<Seat>,
+    /// Rooms that it has ever entered.
+    stays: u32,
+    /// What came of later tokens.
+    pub(super) tokens: Option<Box<Tokens>>,
+    /// What it waits for.
+    pub(super) doorstep: Option<Box<Doorstep>>,
     pub(super) buckets: ConnectionBuckets,
     /// What is to be done for it next.
     pub(super) timer: Option<TimerKey>,
@@ -83,6 +101,34 @@ pub(super) struct Inner {
 
 /// The last message of each inbox that counts as received.
 pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
+
+impl Inner {
+    /// Takes a seat.
+    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass) -> u32 {
+        self.stays = self.stays.wrapping_add(1);
+        if self.seats.is_empty() {
+            // Most are in one room.
+            self.seats.reserve_exact(1);
+        }
+        self.seats.push(Seat {
+            hall: hall.clone(),
+            stay: self.stays,
+            audiences: pass.audiences,
+            said_by: pass.said_by,
+        });
+        self.stays
+    }
+
+    /// Makes who sits on `seat` a reader of other audiences; says whether it still sits there.
+    pub(super) fn turn(&mut self, seat: &Seat, audiences: AudienceSet) -> bool {
+        let mut seats = self.seats.iter_mut();
+        let found = seats.find(|known| known.stay == seat.stay);
+        found.is_some_and(|found| {
+            found.audiences = audiences;
+            true
+        })
+    }
+}
 
 /// What a connection is made of.
 pub(super) struct Parts {
@@ -123,6 +169,9 @@ impl Connection {
             last_heard: AtomicU64::new(parts.opened.as_millis()),
             asked: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            refreshed: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            has_mail: AtomicBool::new(false),
             link: parts.link,
             outbox: Mutex::new(Outbox::new()),
             waker: Mutex::new(None),
@@ -131,10 +180,56 @@ impl Connection {
         }
     }
 
-    /// What rules of this connection see; the room and the data are added by who knows them.
-    pub(super) fn facts(&self, now: Timestamp, monotonic: Monotonic) -> Facts<'_> {
+    /// Who it is, as the last token says.
+    pub(super) fn identity(&self) -> Arc<User> {
+        match self.fresh(|identity| identity.user.clone()) {
+            Some(user) => user,
+            None => self.user.clone(),
+        }
+    }
+
+    /// Something of the last of its later tokens, where there was any.
+    fn fresh<T>(&self, of: impl FnOnce(&Identity) -> T) -> Option<T> {
+        if !self.refreshed.load(Ordering::Acquire) {
+            return None;
+        }
+        let inner = self.inner.lock();
+        inner.tokens.as_ref()?.fresh().map(of)
+    }
+
+    /// A later token was taken, of which the client was told nothing yet.
+    pub(super) fn was_refreshed(&self) {
+        self.refreshed.store(true, Ordering::Release);
+        self.told.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the client was told that its token ends.
+    pub(super) fn was_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Sets that the client has been told that its token ends; says whether it was before.
+    pub(super) fn tell(&self) -> bool {
+        self.told.swap(true, Ordering::Relaxed)
+    }
+
+    /// The audiences of a room that it is of.
+    pub(super) fn audiences_in(&self, hall: &Arc<Hall>) -> AudienceSet {
+        let inner = self.inner.lock();
+        let mut seats = inner.seats.iter();
+        let seat = seats.find(|seat| Arc::ptr_eq(&seat.hall, hall));
+        seat.map_or(AudienceSet::NONE, |seat| seat.audiences)
+    }
+
+    /// What rules of this connection see of `user`, who is behind it; the room and the data are added by who knows them.
+    pub(super) fn facts<'a>(
+        &'a self,
+        user: &'a User,
+        now: Timestamp,
+        monotonic: Monotonic,
+    ) -> Facts<'a> {
         Facts {
-            user: Some(&self.user),
+            user: Some(user),
             sender: None,
             path: Some(&self.request().path),
             query: Some(&self.request().query),
@@ -164,7 +259,10 @@ impl Connection {
 
     /// When the credential is over.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        self.brought.as_ref()?.expires_at
+        match self.fresh(|identity| identity.expires_at) {
+            Some(expires_at) => expires_at,
+            None => self.brought.as_ref()?.expires_at,
+        }
     }
 
     /// The id of the device, where the client told one.
@@ -204,12 +302,9 @@ impl Connection {
         self.asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Gives up the seat in a room; says whether there was one. The room's lock is held meanwhile.
-    pub(super) fn give_up(&self, hall: &Arc<Hall>) -> bool {
-        let mut inner = self.inner.lock();
-        let seats = inner.seats.len();
-        inner.seats.retain(|seat| !Arc::ptr_eq(seat, hall));
-        inner.seats.len() < seats
+    /// Whether it still has the seat of this stay.
+    pub(super) fn sits(&self, stay: u32) -> bool {
+        self.inner.lock().seats.iter().any(|seat| seat.stay == stay)
     }
 
     /// How long the connection has lasted.

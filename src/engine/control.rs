@@ -94,7 +94,7 @@ impl Engine {
             .finish();
         let mut removed = 0;
         for connection in self.users.connections(user.as_str()) {
-            let departed = self.depart(&connection, &hall, Grace::None, Some(left.clone()));
+            let departed = self.depart(&connection, &hall, None, Grace::None, Some(left.clone()));
             removed += usize::from(departed);
         }
         self.end_absence(&hall, user);
@@ -251,7 +251,7 @@ impl Engine {
         self.abandon_later(connection);
         let seats = connection.inner.lock().seats.clone();
         for hall in seats {
-            self.depart(connection, &hall, Grace::None, None);
+            self.depart(connection, &hall, None, Grace::None, None);
         }
         true
     }

@@ -298,6 +298,7 @@ impl Engine {
         let frame = self.message_frame(admitted, Some(&hall.name), &outcome);
         let say = Say {
             audience: post.audience,
+            of: message.audience,
             frame: frame.clone(),
             message: Some(message.index),
             seq: outcome.seq,
@@ -313,7 +314,7 @@ impl Engine {
             }
         };
         if outcome.seq.is_some() {
-            room.store(admitted.now, outcome.message_id, frame);
+            room.store(admitted.now, outcome.message_id, message.audience, frame);
         }
         if let Some(key) = &decoded.key {
             let body = (message.name.as_str(), &*decoded.data);

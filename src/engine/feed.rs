@@ -4,7 +4,6 @@
 //! time that it runs, it finds what all of them appended, and writes each reader's share with one vectored write. One flush of a
 //! room runs at a time, so a room has one order; a reader whose socket would block is left to its own task.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,11 @@ use hashbrown::HashMap;
 
 use crate::engine::conflation::Conflation;
 use crate::engine::connection::Connection;
+use crate::engine::reader::{Change, Passage, Reader, Reading, STAYS, Writing};
+use crate::engine::refresh::Changeover;
 use crate::engine::waiting::Keep;
 use crate::protocol::Frame;
-use crate::vocab::{Monotonic, Seq};
+use crate::vocab::{AudienceSet, Monotonic, Seq};
 
 /// So many frames may wait for a room's flush before publishers and newcomers are refused.
 const WAITING_FRAMES_MAX: usize = 16_384;
@@ -32,6 +33,8 @@ pub struct Feed {
     says_bytes: usize,
     /// Frames for one connection each.
     answers: Vec<Answer>,
+    /// Readers whose audiences change.
+    changes: Vec<Change>,
     /// What is thinned, while anything is.
     conflation: Option<Box<Conflation>>,
     pub(super) flushing: bool,
@@ -49,75 +52,12 @@ pub(super) struct Answer {
     pub(super) frame: Frame,
 }
 
-/// A connection that reads a room.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) connection: Arc<Connection>,
-    /// Where writing a message takes it out of the inbox: the last number that the opening has.
-    pub(super) receipt: Option<Seq>,
-    /// While it comes or goes.
-    pub(super) passage: Option<Box<Passage>>,
-}
-
-/// Which part of a batch a reader gets that comes or goes within it.
-#[derive(Debug)]
-pub(super) struct Passage {
-    /// What it gets before anything else.
-    pub(super) opening: Vec<Frame>,
-    pub(super) from: usize,
-    pub(super) until: usize,
-    /// Which of the connection's stays within the batch it is.
-    pub(super) stay: usize,
-}
-
-pub(super) const STAYS: usize = usize::MAX;
-
-impl Reader {
-    pub(super) fn stays(&self) -> bool {
-        self.passage
-            .as_ref()
-            .is_none_or(|passage| passage.until == STAYS)
-    }
-
-    pub(super) fn stay(&self) -> usize {
-        self.passage.as_ref().map_or(0, |passage| passage.stay)
-    }
-
-    /// What it gets before anything else.
-    pub(super) fn take_opening(&mut self) -> Vec<Frame> {
-        self.passage
-            .as_mut()
-            .map(|passage| std::mem::take(&mut passage.opening))
-            .unwrap_or_default()
-    }
-
-    pub(super) fn see_out(&mut self, stay: usize, until: usize) {
-        let passage = self.passage.get_or_insert_with(|| {
-            Box::new(Passage {
-                opening: Vec::new(),
-                from: 0,
-                until,
-                stay,
-            })
-        });
-        (passage.stay, passage.until) = (stay, until);
-    }
-
-    /// The part of `frames` frames that it gets.
-    pub(super) fn share(&self, frames: usize) -> Range<usize> {
-        let (from, until) = self
-            .passage
-            .as_ref()
-            .map_or((0, STAYS), |passage| (passage.from, passage.until));
-        let start = from.min(frames);
-        start..until.clamp(start, frames)
-    }
-}
-
 /// One frame for the readers of an audience.
 #[derive(Debug)]
 pub(super) struct Say {
     pub(super) audience: Audience,
+    /// The room's audience that it is for; empty: all.
+    pub(super) of: AudienceSet,
     pub(super) frame: Frame,
     /// The message type's number, for counting.
     pub(super) message: Option<usize>,
@@ -156,6 +96,7 @@ impl Feed {
     pub(super) fn has_work(&self) -> bool {
         !(self.says.is_empty()
             && self.answers.is_empty()
+            && self.changes.is_empty()
             && self.entering.is_empty()
             && self.leaving.is_empty())
     }
@@ -168,22 +109,23 @@ impl Feed {
             || self.says_bytes + kept_back >= WAITING_BYTES_MAX
     }
 
-    /// `connection` reads from here on, `opening` first.
-    pub fn enter(
-        &mut self,
-        connection: Arc<Connection>,
-        opening: Vec<Frame>,
-        receipt: Option<Seq>,
-    ) {
+    /// `connection` reads from here on, the opening first.
+    pub fn enter(&mut self, connection: Arc<Connection>, reading: Reading) {
         let from = self.says.len();
         self.entering.push(Reader {
             connection,
-            receipt,
+            written: reading.receipt.unwrap_or_default(),
+            writing: match reading.receipt {
+                Some(_) => Writing::Receives,
+                None => Writing::Plain,
+            },
+            audiences: reading.audiences,
             passage: Some(Box::new(Passage {
-                opening,
+                opening: reading.opening,
                 from,
                 until: STAYS,
                 stay: 0,
+                changes: Vec::new(),
             })),
         });
     }
@@ -192,6 +134,17 @@ impl Feed {
     pub fn leave(&mut self, serial: u64) {
         let until = self.says.len();
         self.leaving.entry(serial).or_default().push(until);
+    }
+
+    /// The connection of this number reads what is for `audiences` from here on; `over` is told when it does.
+    pub(super) fn change(&mut self, serial: u64, audiences: AudienceSet, over: Arc<Changeover>) {
+        self.changes.push(Change {
+            serial,
+            stay: self.leaving.get(&serial).map_or(0, Vec::len),
+            from: self.says.len(),
+            audiences,
+            over,
+        });
     }
 
     /// A frame for one reader, in its place among those for all.
@@ -209,6 +162,7 @@ impl Feed {
     pub fn say(&mut self, audience: Audience, frame: Frame) {
         self.push(Say {
             audience,
+            of: AudienceSet::NONE,
             frame,
             message: None,
             seq: None,
@@ -274,6 +228,7 @@ impl Feed {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
+            changes: std::mem::take(&mut self.changes),
             answers: {
                 let mut answers = std::mem::take(&mut self.answers);
                 answers.sort_by_key(|answer| answer.serial);
@@ -288,11 +243,17 @@ pub(super) struct Batch {
     pub(super) entering: Vec<Reader>,
     pub(super) leaving: HashMap<u64, Vec<usize>>,
     pub(super) says: Vec<Say>,
+    pub(super) changes: Vec<Change>,
     /// By the connection's number, each connection's in their order.
     pub(super) answers: Vec<Answer>,
 }
 
 impl Batch {
+    /// Whether any reader comes, goes or changes within it.
+    pub(super) fn moves(&self) -> bool {
+        !(self.entering.is_empty() && self.leaving.is_empty() && self.changes.is_empty())
+    }
+
     /// The answers for the connection of this number.
     pub(super) fn answers(&self, serial: u64) -> &[Answer] {
         if self.answers.is_empty() {

@@ -8,13 +8,15 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::engine::connection::Connection;
 use crate::engine::deflate::Deflated;
-use crate::engine::feed::{Answer, Audience, Batch, Reader, STAYS, Say};
+use crate::engine::feed::{Answer, Audience, Batch, Say};
 use crate::engine::form::Form;
+use crate::engine::reader::{Change, Reader, STAYS, Writing};
 use crate::engine::tally::Tally;
 use crate::engine::waiting::{Parcel, Sent};
 use crate::engine::{Engine, Hall};
 use crate::protocol::Frame;
 use crate::protocol::websocket::Deflation;
+use crate::vocab::AudienceSet;
 
 /// So many readers are written to before other tasks get their turn.
 const READERS_PER_TURN: usize = 128;
@@ -33,14 +35,16 @@ async fn flush(engine: Arc<Engine>, hall: Arc<Hall>) {
         // The others that are ready in this turn publish first: what they say leaves together.
         tokio::task::yield_now().await;
         let mut batch = hall.lock().queue.take();
-        let moves = !(batch.entering.is_empty() && batch.leaving.is_empty());
+        let moves = batch.moves();
         readers.append(&mut batch.entering);
         see_out(&batch.leaving, &mut readers);
+        turn(&batch.changes, &mut readers);
         write(&engine, &hall, &batch, &mut readers).await;
         if moves {
             readers.retain(Reader::stays);
-            readers.iter_mut().for_each(|reader| reader.passage = None);
+            readers.iter_mut().for_each(Reader::settle);
         }
+        batch.changes.iter().for_each(|change| change.over.done());
         let mut state = hall.lock();
         if state.queue.has_work() {
             continue;
@@ -68,7 +72,7 @@ async fn write(engine: &Engine, hall: &Arc<Hall>, batch: &Batch, readers: &mut [
             tokio::task::yield_now().await;
         }
     }
-    count(engine, batch, readers.len());
+    count(engine, batch, readers);
 }
 
 /// Sets how far the leaving read. Who came, left and came again stands here several times: the first to come is the first to go.
@@ -87,12 +91,37 @@ fn see_out(leaving: &HashMap<u64, Vec<usize>>, readers: &mut [Reader]) {
     }
 }
 
-fn count(engine: &Engine, batch: &Batch, readers: usize) {
-    for say in &batch.says {
+/// Sets from where on readers are of other audiences.
+fn turn(changes: &[Change], readers: &mut [Reader]) {
+    if changes.is_empty() {
+        return;
+    }
+    let mut of_serial: HashMap<u64, Vec<&Change>> = HashMap::new();
+    for change in changes {
+        of_serial.entry(change.serial).or_default().push(change);
+    }
+    for reader in readers {
+        let changes = of_serial.get(&reader.connection.serial);
+        for change in changes.into_iter().flatten() {
+            if change.stay == reader.stay() {
+                reader.turn(change.from, change.audiences);
+            }
+        }
+    }
+}
+
+fn count(engine: &Engine, batch: &Batch, readers: &[Reader]) {
+    for (index, say) in batch.says.iter().enumerate() {
         let Some(message) = say.message else { continue };
+        let reads = |reader: &&Reader| reader.reads_at(index, say.of);
+        let of_audience = if say.of.is_empty() {
+            readers.len()
+        } else {
+            readers.iter().filter(reads).count()
+        };
         let reached = match say.audience {
-            Audience::Everyone => readers,
-            Audience::NotUser(_) | Audience::NotConnection(_) => readers.saturating_sub(1),
+            Audience::Everyone => of_audience,
+            Audience::NotUser(_) | Audience::NotConnection(_) => of_audience.saturating_sub(1),
         };
         engine.metrics.messages_delivered[message].inc_by(reached as u64);
     }
@@ -100,8 +129,9 @@ fn count(engine: &Engine, batch: &Batch, readers: usize) {
 
 /// What is compressed once: a say, of texts that of one endpoint.
 type DeflatedSay = (usize, Option<usize>);
-/// What readers with the same frames have in common: an endpoint, and what they agreed on about compression.
-type Alike = (usize, Option<Deflation>);
+/// What readers with the same frames have in common: an endpoint, what they agreed on about compression, and those of their
+/// audiences that any of the frames is for.
+type Alike = (usize, Option<Deflation>, AudienceSet);
 
 /// A batch in one form, made once for all readers that get it.
 struct Prepared {
@@ -113,18 +143,25 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// The frames of `says` as `connection` gets them.
-    fn new(connection: &Connection, says: &[Say], deflated: &mut Deflated<DeflatedSay>) -> Self {
+    /// The frames of `says` as a reader of `audiences` gets them over `connection`.
+    fn new(
+        connection: &Connection,
+        audiences: AudienceSet,
+        says: &[Say],
+        deflated: &mut Deflated<DeflatedSay>,
+    ) -> Self {
         let form = connection.form();
         let text_of = matches!(form, Form::Text(_)).then_some(connection.endpoint.index);
         let mut parcels = Vec::with_capacity(says.len());
         let mut before = Vec::with_capacity(says.len() + 1);
         before.push(0);
         for (index, say) in says.iter().enumerate() {
-            parcels.extend(form.bytes(&say.frame).map(|bytes| Parcel {
-                bytes: deflated.packed((index, text_of), connection, bytes),
-                keep: say.keep,
-            }));
+            if audiences.has(say.of) {
+                parcels.extend(form.bytes(&say.frame).map(|bytes| Parcel {
+                    bytes: deflated.packed((index, text_of), connection, bytes),
+                    keep: say.keep,
+                }));
+            }
             before.push(parcels.len() as u32);
         }
         let joined = join(&parcels);
@@ -169,6 +206,8 @@ struct Shares<'b> {
     batch: &'b Batch,
     /// Those whom a say leaves out: everyone else gets all of them.
     left_out: HashSet<Audience>,
+    /// The audiences that any of it is for.
+    audiences: AudienceSet,
     /// The forms that readers got so far.
     forms: Vec<(Alike, Prepared)>,
     deflated: Deflated<DeflatedSay>,
@@ -184,6 +223,7 @@ impl<'b> Shares<'b> {
             left_out: audiences
                 .filter(|audience| *audience != Audience::Everyone)
                 .collect(),
+            audiences: batch.says.iter().map(|say| say.of).collect(),
             forms: Vec::new(),
             deflated: Deflated::default(),
             own: Vec::new(),
@@ -207,9 +247,10 @@ impl<'b> Shares<'b> {
         let connection = &reader.connection;
         let range = reader.share(self.batch.says.len());
         let answers = self.batch.answers(connection.serial);
-        let at = self.prepare(connection);
+        let at = self.prepare(connection, reader.all_audiences());
         let prepared = &self.forms[at].1;
-        if opening.is_empty() && answers.is_empty() && !self.leaves_out(connection) {
+        let is_shared = answers.is_empty() && !self.leaves_out(connection) && !reader.changes();
+        if opening.is_empty() && is_shared {
             let sent = prepared.sent(range.clone());
             if !sent.parcels.is_empty() {
                 connection.send_batch(sent, tally);
@@ -227,23 +268,25 @@ impl<'b> Shares<'b> {
             own.clear();
             self.own = own;
         }
-        if let Some(before) = reader.receipt {
+        if reader.writing == Writing::Receives {
+            let before = reader.written;
             let written = self.last_written(&reader.connection, &self.forms[at].1, range);
             let last = written.unwrap_or(before).max(before);
             if !opening.is_empty() || last != before {
-                reader.receipt = Some(last);
+                reader.written = last;
                 reader.connection.receive_when_written(hall, last);
             }
         }
     }
 
     /// Makes the form of `connection`, unless it was made before; says where it stands.
-    fn prepare(&mut self, connection: &Connection) -> usize {
-        let alike = (connection.endpoint.index, connection.deflation);
+    fn prepare(&mut self, connection: &Connection, audiences: AudienceSet) -> usize {
+        let audiences = audiences.and(self.audiences);
+        let alike = (connection.endpoint.index, connection.deflation, audiences);
         if let Some(at) = self.forms.iter().position(|(known, _)| *known == alike) {
             return at;
         }
-        let prepared = Prepared::new(connection, &self.batch.says, &mut self.deflated);
+        let prepared = Prepared::new(connection, audiences, &self.batch.says, &mut self.deflated);
         self.forms.push((alike, prepared));
         self.forms.len() - 1
     }
@@ -285,7 +328,8 @@ impl<'b> Shares<'b> {
             while let Some(answer) = answers.next_if(|answer| answer.before <= index) {
                 own.extend(parcel(&answer.frame));
             }
-            if self.batch.says[index].audience.includes(connection) {
+            let say = &self.batch.says[index];
+            if say.audience.includes(connection) && reader.reads_at(index, say.of) {
                 own.extend_from_slice(prepared.share(index..index + 1));
             }
         }

@@ -3,103 +3,38 @@
 use std::sync::Arc;
 
 use crate::broker::memory::HallState;
-use crate::decision::{self, Judge, Target};
+use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
-use crate::engine::limit::Subject;
-use crate::engine::pipeline::Refused;
+use crate::engine::joining::{Pass, place_in};
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
+use crate::engine::reader::Reading;
+use crate::engine::refresh::Changeover;
+use crate::engine::seat::Seat;
 use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
-use crate::plan::{AnnounceTo, Receipt, RoomKind};
+use crate::plan::{AnnounceTo, Receipt};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
 use crate::room::{Arrival, Departure, Grace, Member, Members, Replay, Room};
-use crate::rule::{Facts, Rule};
-use crate::vocab::{MessageName, Position, RoomName, User, UserId};
-
-/// Rules are asked here: what they say is counted, and logged where they fail.
-impl Judge for Engine {
-    fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
-        match rule.allows(facts) {
-            Ok(true) => true,
-            Ok(false) => {
-                self.metrics.rule_denials.inc();
-                false
-            }
-            Err(failure) => {
-                self.metrics.rule_failures.inc();
-                tracing::warn!(rule = rule.text(), %failure, "a rule could not be evaluated, and so denies");
-                false
-            }
-        }
-    }
-}
+use crate::vocab::{AudienceSet, MessageName, Position, User, UserId};
 
 impl Engine {
-    /// The room called `name`, if a declared pattern has it.
-    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
-        decision::target(&self.plan, name)
-    }
-
-    /// Whether the room's own rule lets somebody in.
-    pub(super) fn may_join(&self, target: &Target, facts: &Facts<'_>) -> Result<(), Reject> {
-        let users_count = self
-            .rooms
-            .find(target.name.as_str())
-            .map_or(0, |hall| hall.lock().room.members.users_count());
-        decision::may_join(self, target, users_count, facts)
-    }
-
-    /// Whether the room has a place for `user`.
-    pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
-        match self.rooms.find(target.name.as_str()) {
-            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
-            None => Ok(()),
-        }
-    }
-
-    /// A frame asks to join.
-    pub(super) fn join_by_frame(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        name: &str,
-        since: Option<Position>,
-        id: Option<&str>,
-    ) -> Result<(), Refused> {
-        let endpoint = &connection.endpoint;
-        {
-            let mut inner = connection.inner.lock();
-            let subject = Subject {
-                user: Some(&connection.user.id),
-                ip: Some(connection.ip),
-                endpoint: Some(endpoint),
-                room: None,
-            };
-            self.limits
-                .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
-                .map_err(Refused::TooFast)?;
-            decision::room_left(endpoint, inner.seats.iter().map(|hall| &hall.name), name)?;
-        }
-        let target = self.target(name)?;
-        decision::is_joined_here(endpoint, &target)?;
-        self.may_join(
-            &target,
-            &connection.facts(self.clock.now(), self.clock.monotonic()),
-        )?;
-        self.join(connection, &target, since, Some(id))?;
-        Ok(())
-    }
-
     /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
     /// Returns what `welcome` says of the room.
     pub(super) fn join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         target: &Target,
+        pass: Pass,
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
+        let is_over = |expires_at| self.clock.now() >= expires_at;
+        if pass.expires_at.is_some_and(is_over) {
+            let text = "what lets you in has expired";
+            return Err(Reject::new(RejectCode::Forbidden, text));
+        }
         let receives_by_reading = target
             .kind
             .inbox
@@ -118,27 +53,36 @@ impl Engine {
                     return Err(Reject::new(RejectCode::Unavailable, message));
                 }
                 // Seats are taken and given up under the room's lock, whoever does it.
-                let is_here = |seat: &Arc<Hall>| Arc::ptr_eq(seat, hall);
+                let is_here = |seat: &Seat| Arc::ptr_eq(&seat.hall, hall);
                 if connection.inner.lock().seats.iter().any(is_here) {
                     return self.join_again(connection, hall, state, since, answer);
                 }
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let answer = answer.map(|id| joined(id, &standing));
+                let (now, audiences) = (self.clock.now(), pass.audiences);
                 let replay = state
                     .room
-                    .replay(self.clock.now(), since, connection.device());
+                    .replay(now, since, connection.device(), audiences);
                 let opening = opening(hall, &state.room, answer, replay);
                 let receipt = state
                     .room
                     .position()
                     .map(|position| position.seq)
                     .filter(|_| receives_by_reading);
-                state.queue.enter(connection.clone(), opening, receipt);
+                let reading = Reading {
+                    opening,
+                    receipt,
+                    audiences,
+                };
+                state.queue.enter(connection.clone(), reading);
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
-                connection.inner.lock().seats.push(hall.clone());
+                let stay = connection.inner.lock().sit(hall, pass);
+                if let Some(expires_at) = pass.expires_at {
+                    self.end_stay_at(connection, stay, expires_at);
+                }
                 Ok((standing, flush_if_needed(hall, &mut state.queue)))
             },
         )?;
@@ -207,16 +151,53 @@ impl Engine {
         name: &str,
         id: Option<&str>,
     ) -> Result<(), Reject> {
-        let hall = seat(connection, name)?;
+        let was_called_off = self.call_off(connection, name);
+        let Ok(hall) = seat(connection, name) else {
+            if !was_called_off {
+                return Err(decision::not_joined(name));
+            }
+            let answer = Object::new("left", 64).optional("id", id);
+            connection.send(&answer.field("room", name).finish());
+            return Ok(());
+        };
         let answer = Object::new("left", 64)
             .optional("id", id)
             .field("room", hall.name.as_str())
             .finish();
-        if self.depart(connection, &hall, Grace::None, Some(answer)) {
+        if self.depart(connection, &hall, None, Grace::None, Some(answer)) {
             return Ok(());
         }
         // The application has just taken it out.
         Err(decision::not_joined(name))
+    }
+
+    /// A connection may not stay in a room any more. `over` is told when everything before is written.
+    pub(super) fn put_out(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        seat: &Seat,
+        reason: &str,
+        over: Option<&Arc<Changeover>>,
+    ) {
+        if !connection.sits(seat.stay) {
+            return;
+        }
+        if let Some(over) = over {
+            let none = AudienceSet::NONE;
+            let queue = &mut seat.hall.lock().queue;
+            queue.change(connection.serial, none, over.one_more());
+        }
+        let left = Object::new("left", 64)
+            .field("room", seat.hall.name.as_str())
+            .field("reason", reason)
+            .finish();
+        self.depart(
+            connection,
+            &seat.hall,
+            Some(seat.stay),
+            Grace::None,
+            Some(left),
+        );
     }
 
     /// The connection broke, or was closed.
@@ -226,20 +207,21 @@ impl Engine {
         } else {
             Grace::Wait
         };
-        self.depart(connection, hall, grace, None);
+        self.depart(connection, hall, None, grace, None);
     }
 
-    /// Gives up a seat; says whether there was one.
+    /// Gives up a seat, that of `stay` where one is named; says whether there was one.
     pub(super) fn depart(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         hall: &Arc<Hall>,
+        stay: Option<u32>,
         grace: Grace,
         answer: Option<Frame>,
     ) -> bool {
         let flush = {
             let mut state = hall.lock();
-            if !connection.give_up(hall) {
+            if !self.stand_up(connection, hall, stay) {
                 return false;
             }
             if let Some(answer) = answer {
@@ -308,13 +290,6 @@ impl Engine {
     }
 }
 
-fn place_in(kind: &RoomKind, name: &RoomName, room: &Room, user: &User) -> Result<(), Reject> {
-    if room.has(&user.id) {
-        return Ok(());
-    }
-    decision::has_place(kind, name, room.members.users_count())
-}
-
 /// What a newcomer gets before anything else: the answer, what was said before, and who is here.
 fn opening(hall: &Hall, room: &Room, answer: Option<Frame>, replay: Replay) -> Vec<Frame> {
     let mut opening: Vec<Frame> = answer.into_iter().collect();
@@ -344,6 +319,7 @@ pub(super) fn flush_if_needed(hall: &Arc<Hall>, queue: &mut Feed) -> Option<Arc<
 /// The room of that name, if the connection is in it.
 pub(super) fn seat(connection: &Connection, name: &str) -> Result<Arc<Hall>, Reject> {
     let inner = connection.inner.lock();
-    let found = inner.seats.iter().find(|hall| hall.name.as_str() == name);
-    found.cloned().ok_or_else(|| decision::not_joined(name))
+    let found = inner.seats.iter().find(|seat| seat.name.as_str() == name);
+    let found = found.map(|seat| seat.hall.clone());
+    found.ok_or_else(|| decision::not_joined(name))
 }

@@ -15,10 +15,14 @@ mod connection;
 mod control;
 mod data;
 mod deflate;
+mod denial;
 mod dispatch;
+mod doors;
+mod doorstep;
 mod feed;
 mod flush;
 mod form;
+mod joining;
 mod limit;
 mod link;
 mod membership;
@@ -28,9 +32,12 @@ mod outlet;
 mod pipeline;
 mod presence;
 mod publish;
+mod reader;
 mod receive;
+mod refresh;
 mod render;
 mod reply;
+mod seat;
 mod sending;
 mod standing;
 mod tally;
@@ -40,13 +47,14 @@ mod users;
 mod waiting;
 mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::auth::Authenticator;
 use crate::broker::memory::{Hall as AnyHall, Rooms};
 use crate::plan::Plan;
 use crate::room::Keys;
@@ -61,6 +69,7 @@ pub use control::{ConnectionSeen, MemberSeen, MembersSeen, PAGE_MAX, UserSeen};
 pub use feed::{Audience, Feed};
 pub use link::{Link, Phase};
 pub use publish::{Publication, Published};
+pub use reader::Reading;
 pub use ticket::{Refusal, Ticket};
 pub use timer::TICK;
 
@@ -81,6 +90,8 @@ pub struct Engine {
     addresses: users::Addresses,
     connections: AtomicUsize,
     connection_ids: ticket::ConnectionIds,
+    authenticator: OnceLock<Arc<Authenticator>>,
+    doors: doors::Doors,
     limits: limit::Limits,
     blocks: block::Blocks,
     timers: timer::Timers,
@@ -111,11 +122,13 @@ impl Engine {
         let store = Arc::new(MemoryStore::new(plan.server.store_bytes_max));
         Arc::new(Self {
             ceiling: memory::Ceiling::new(&plan, memory),
+            doors: doors::Doors::new(&plan, &clock, &metrics),
             limits: limit::Limits::new(&plan, clock.clone(), metrics.clone()),
             blocks: block::Blocks::new(plan.server.blocks_max),
             rooms: Rooms::new(random_u32(), store.clone()),
             users: users::Users::new(),
             addresses: users::Addresses::new(),
+            authenticator: OnceLock::new(),
             connections: AtomicUsize::new(0),
             connection_ids: ticket::ConnectionIds::default(),
             timers: timer::Timers::default(),

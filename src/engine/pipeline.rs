@@ -28,13 +28,6 @@ pub(super) enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    pub(super) fn user(&self) -> Option<&User> {
-        match self {
-            Self::Client(connection) => Some(&connection.user),
-            Self::Application(_) => None,
-        }
-    }
-
     pub(super) fn key_owner(&self) -> &UserId {
         match self {
             Self::Client(connection) => &connection.user.id,
@@ -83,6 +76,8 @@ pub(super) struct Decoded<'a> {
 pub(super) struct Admitted<'a> {
     pub(super) decoded: Decoded<'a>,
     data: Data,
+    /// Its sender, where that is a client.
+    pub(super) user: Option<Arc<User>>,
     /// How many users the room had, where a rule or an expression may ask.
     users_count: usize,
     /// When it came: rules, the store and the frame say the same.
@@ -120,7 +115,12 @@ impl Engine {
         } else {
             0
         };
+        let user = match &decoded.origin {
+            Origin::Client(connection) => Some(connection.identity()),
+            Origin::Application(_) => None,
+        };
         Ok(Admitted {
+            user,
             decoded,
             data,
             users_count,
@@ -181,13 +181,15 @@ impl Engine {
     pub(super) fn facts<'a>(&self, admitted: &'a Admitted<'_>) -> Facts<'a> {
         let decoded = &admitted.decoded;
         let now = admitted.now;
-        let base = match &decoded.origin {
-            Origin::Client(connection) => connection.facts(now, admitted.monotonic),
-            Origin::Application(_) => Facts::at(now),
+        let base = match (&decoded.origin, &admitted.user) {
+            (Origin::Client(connection), Some(user)) => {
+                connection.facts(user, now, admitted.monotonic)
+            }
+            _ => Facts::at(now),
         };
         let room = decoded.place.room();
         Facts {
-            sender: decoded.origin.user(),
+            sender: admitted.user.as_deref(),
             params: room.map(|(_, parameters)| parameters),
             room: room.map(|(name, _)| RoomFacts {
                 name: name.as_str(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::decision::{self, Seat, Taker};
+use crate::decision::{self, Taker};
+use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::data::Data;
 use crate::engine::feed::Audience;
@@ -13,7 +14,7 @@ use crate::engine::flush;
 use crate::engine::limit::Subject;
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
-use crate::engine::{Engine, Hall};
+use crate::engine::seat::Seat;
 use crate::plan::{Message, OnExceed, Protocol, RawRoute};
 use crate::protocol::{
     ClientFrame, CloseCode, Frame, MessageFrame, Reject, RejectCode, decode_onto,
@@ -173,7 +174,7 @@ impl Engine {
             let seats = &connection.inner.lock().seats;
             let endpoint = &connection.endpoint;
             let (message, taker) =
-                decision::taker_of_plain(endpoint, seats.iter().map(seat), message);
+                decision::taker_of_plain(endpoint, seats.iter().map(kind_of), message);
             (message, place(taker, seats))
         };
         let decoded = Decoded {
@@ -205,7 +206,8 @@ impl Engine {
             RawRoute::Others => Audience::NotUser(connection.user_serial),
         };
         let seats = connection.inner.lock().seats.clone();
-        for hall in seats {
+        for seat in seats {
+            let hall = seat.hall;
             let flush = {
                 let mut state = hall.lock();
                 if state.queue.is_full() {
@@ -248,17 +250,17 @@ fn find(
     let seats = &connection.inner.lock().seats;
     let (name, room) = (&*frame.name, frame.room.as_deref());
     let (message, taker) =
-        decision::taker(&connection.endpoint, seats.iter().map(seat), name, room)?;
+        decision::taker(&connection.endpoint, seats.iter().map(kind_of), name, room)?;
     Ok((message, place(taker, seats)))
 }
 
-fn seat(hall: &Arc<Hall>) -> Seat<'_> {
-    (&hall.name, &hall.kind)
+fn kind_of(seat: &Seat) -> decision::Seat<'_> {
+    (&seat.name, &seat.kind)
 }
 
-fn place(taker: Taker, seats: &[Arc<Hall>]) -> Place {
+fn place(taker: Taker, seats: &[Seat]) -> Place {
     match taker {
         Taker::Endpoint => Place::Endpoint,
-        Taker::Room(index) => Place::Seat(seats[index].clone()),
+        Taker::Room(index) => Place::Seat(seats[index].hall.clone()),
     }
 }

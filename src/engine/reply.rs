@@ -27,7 +27,7 @@ impl Engine {
         if let Some(seq) = outcome.seq {
             frame = frame.field("seq", &seq.get());
         }
-        if let Some(user) = decoded.origin.user() {
+        if let Some(user) = &admitted.user {
             frame = frame.user("sender", user);
         }
         frame
@@ -87,7 +87,7 @@ impl Engine {
         match expression.evaluate(&self.facts(&valid.0)) {
             Ok(value) => Some(Cow::Owned(value.to_string())),
             Err(failure) => {
-                self.metrics.rule_failures.inc();
+                self.metrics.reply_failures.inc();
                 tracing::warn!(message = %valid.0.decoded.message.name, %failure, "a reply could not be made");
                 Some(Cow::Borrowed("null"))
             }
@@ -104,9 +104,10 @@ impl Engine {
         };
         let template = protocol.reply.as_ref().or_else(of_type)?;
         let data: Value = serde_json::from_str(&self.reply_data(valid)?).ok()?;
-        let sender = decoded
-            .origin
-            .user()
+        let sender = valid
+            .0
+            .user
+            .as_ref()
             .map(|user| json!({"user_id": user.id.as_str(), "username": &*user.username}));
         let room = decoded.place.room().map(|(name, _)| name.as_str());
         render::render_with(

@@ -32,6 +32,17 @@ pub(super) enum Timer {
     Abandon(Weak<Connection>),
     /// A user's last connection broke some time ago.
     Grace(Box<Grace>),
+    /// What let a connection into a room ends.
+    Stay(Box<Stay>),
+}
+
+/// A connection's stay in a room that ends of itself.
+#[derive(Debug)]
+pub(super) struct Stay {
+    /// The connection.
+    pub(super) connection: Weak<Connection>,
+    /// Which of its stays.
+    pub(super) stay: u32,
 }
 
 /// An absence from a room that may be over by coming back.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
 use crate::engine::link::Phase;
+use crate::engine::refresh::notice_at;
 use crate::engine::timer::{TICK, Timer};
 use crate::plan::{HeartbeatKind, Protocol};
 use crate::protocol::websocket::{ControlPayload, Masking, encode_ping};
@@ -60,6 +61,7 @@ impl Engine {
             Timer::Grace(grace) => {
                 self.expire_absence(&grace.hall, &grace.user, grace.absence);
             }
+            Timer::Stay(stay) => self.end_stay(&stay.connection, stay.stay),
         }
     }
 
@@ -77,6 +79,7 @@ impl Engine {
 
     /// Begins to look after a connection.
     pub(super) fn watch(&self, connection: &Arc<Connection>) {
+        self.tell_expiry(connection);
         let idle = connection.endpoint.heartbeat.idle;
         self.look_again(connection, self.clock.monotonic().after(idle));
     }
@@ -98,6 +101,9 @@ impl Engine {
         if let Some(expires_at) = connection.expires_at() {
             at = at.min(now.after(expires_at.since(self.clock.now())));
         }
+        if let Some(notice_at) = notice_at(connection) {
+            at = at.min(now.after(notice_at.since(self.clock.now())));
+        }
         self.remind(connection, at, Timer::Look(Arc::downgrade(connection)));
     }
 
@@ -113,6 +119,7 @@ impl Engine {
             self.close(connection, CloseCode::TokenExpired);
             return;
         }
+        self.tell_expiry(connection);
         let heartbeat = &connection.endpoint.heartbeat;
         let heard = Monotonic::from_nanos(connection.last_heard_millis() * 1_000_000);
         let ask_at = heard.after(heartbeat.idle);

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plan::HttpUrl;
+use crate::plan::key::{JwtAlgorithm, Key};
 use crate::rule::Template;
 use crate::schema::Schema;
-use crate::vocab::Secret;
 
 /// A named way to turn a credential into a user.
 #[derive(Debug)]
@@ -38,31 +39,80 @@ pub enum AuthMethod {
 /// `auth.NAME.jwt`.
 #[derive(Debug)]
 pub struct Jwt {
-    /// The algorithms that a token may name.
-    pub algorithms: Vec<JwtAlgorithm>,
-    /// The key.
-    pub secret: Secret,
+    /// What a token has to be signed with.
+    pub keys: TokenKeys,
     /// Where to look for the token.
     pub credential: Credential,
     /// What `iss` must be.
     pub issuer: Option<Box<str>>,
-    /// What `aud` must contain.
-    pub audience: Option<Box<str>>,
-    /// How far clocks may differ.
+    /// What `aud` must be or contain one of; empty where it is not looked at.
+    pub audiences: Vec<Box<str>>,
+    /// How far clocks may differ; five minutes at most.
     pub leeway: Duration,
+    /// Whether a token has to end.
+    pub lifetime: Lifetime,
     /// The claim that is the user's id.
     pub user_id: Box<str>,
     /// The claim that is the name to show.
     pub username: Option<Box<str>>,
     /// What the claims must look like.
     pub claims: Option<Arc<Schema>>,
+    /// What becomes of a connection whose token ends.
+    pub expiry: Expiry,
 }
 
-/// The signatures that are understood.
+/// What becomes of a connection whose token ends. It may send a fresh one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    Hs256,
+pub enum Expiry {
+    /// It ends with 4001.
+    Close,
+    /// It is asked for a fresh one before.
+    Refresh,
+}
+
+/// What tokens have to be signed with.
+#[derive(Clone, Debug)]
+pub struct TokenKeys {
+    /// The algorithms that a token may name; never HMAC beside others.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// Where the keys are.
+    pub source: KeySource,
+}
+
+/// Where the keys are that tokens are verified with.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Here, as long as the server runs.
+    Fixed(Vec<Key>),
+    /// In a JSON Web Key Set, read again when it changes.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What it held when the file was checked.
+        keys: Vec<Key>,
+    },
+    /// Where their issuer publishes them.
+    Issuer(IssuerKeys),
+}
+
+/// Keys that an issuer publishes, as `jwks_url` and `issuer_discovery` name them.
+#[derive(Clone, Debug)]
+pub struct IssuerKeys {
+    /// Where its set is; or its OpenID configuration, which names that, where `issuer` is known. https, or this machine.
+    pub url: HttpUrl,
+    /// What the `issuer` of its OpenID configuration has to be.
+    pub issuer: Option<Box<str>>,
+    /// How long a handshake waits for a fetch that is under way.
+    pub wait: Duration,
+}
+
+/// Whether a token has to carry `exp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// One without is refused.
+    Ends,
+    /// One without is good for ever: `require_exp: false`.
+    MayBeEndless,
 }
 
 /// Where a token is looked for.

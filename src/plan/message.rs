@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::plan::RateLimit;
 use crate::rule::{Expression, Rule, Template};
 use crate::schema::Schema;
-use crate::vocab::{ByteSize, MessageName};
+use crate::vocab::{AudienceSet, ByteSize, MessageName};
 
 /// A message type, with a room's overrides where it stands in a room.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Message {
     pub sent_by: SentBy,
     /// Where it goes.
     pub to: Route,
+    /// The audience of the room that it is for; empty: all of its readers.
+    pub audience: AudienceSet,
     /// Acknowledge even frames without an id.
     pub ack: bool,
     /// Its token buckets, beside the endpoint's.

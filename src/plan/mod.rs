@@ -7,6 +7,7 @@
 mod auth;
 mod call;
 mod endpoint;
+pub mod key;
 mod limit;
 mod line;
 mod lower;
@@ -14,21 +15,26 @@ mod message;
 mod room;
 mod server;
 
-pub use auth::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+pub use auth::{
+    AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place, Session,
+    TokenKeys,
+};
 pub use call::{HttpCall, HttpUrl, HttpUrlError, Patience};
 pub use endpoint::{
     AutoJoin, Compression, ConnectionLimits, Endpoint, Heartbeat, HeartbeatKind, OnTooMany,
     Origins, Protocol, RawRoute, RejectStyle, TextProtocol,
 };
+pub use key::JwtAlgorithm;
 pub use limit::{OnExceed, RateKey, RateLimit};
 pub use line::{Clause, Line, Lines};
 pub use lower::{Outcome, build};
 pub use message::{Conflate, Message, Overflow, Route, SentBy};
-pub use room::{AnnounceTo, History, Inbox, Presence, Receipt, RoomKind};
+pub use room::{AnnounceTo, Audience, History, Inbox, MayJoin, Presence, Receipt, RoomKind};
 pub use server::{Api, ApiKey, Listener, Log, LogFormat, LogLevel, Network, Page, Server};
 
 use std::sync::Arc;
 
+use crate::rule::Label;
 use crate::vocab::{Parameters, RoomName};
 
 /// The whole configuration.
@@ -42,6 +48,8 @@ pub struct Plan {
     pub auth: Vec<Arc<AuthMode>>,
     /// Token buckets.
     pub rate_limits: Vec<Arc<RateLimit>>,
+    /// Every rule that may deny something, by its index.
+    pub rules: Vec<Arc<Label>>,
     /// Message types as declared, without a room's overrides.
     pub messages: Vec<Arc<Message>>,
     /// Kinds of rooms, those with more literal segments first.

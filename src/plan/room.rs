@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::Message;
-use crate::rule::{Expression, Rule};
+use crate::plan::{HttpCall, Message, TokenKeys};
+use crate::rule::{Expression, Label, Rule};
 use crate::schema::Schema;
 use crate::vocab::{MessageName, Pattern};
 
@@ -19,7 +19,9 @@ pub struct RoomKind {
     /// What the parameters of the name must look like.
     pub parameters: Vec<(Arc<str>, Arc<Schema>)>,
     /// Who may join.
-    pub may_join: Arc<Rule>,
+    pub may_join: MayJoin,
+    /// Groups of readers, by their number in an [`AudienceSet`](crate::vocab::AudienceSet).
+    pub audiences: Vec<Audience>,
     /// The message types that it takes, with its overrides.
     pub messages: HashMap<MessageName, Arc<Message>>,
     /// Who is here, where that is told.
@@ -34,6 +36,46 @@ pub struct RoomKind {
     pub idempotency_window: Duration,
     /// How many idempotency keys one room remembers; the oldest goes first.
     pub idempotency_keys_max: usize,
+}
+
+/// Who may join.
+#[derive(Debug)]
+pub enum MayJoin {
+    /// Whom this rule lets in.
+    Rule(Arc<Rule>),
+    /// Whom the application lets in.
+    Http {
+        /// How it is asked.
+        call: HttpCall,
+        /// Where that is written.
+        label: Arc<Label>,
+    },
+    /// Who has a signed token.
+    Token {
+        /// What it has to be signed with.
+        keys: TokenKeys,
+        /// Where that is written.
+        label: Arc<Label>,
+    },
+}
+
+impl MayJoin {
+    /// Where it is written; none for rules that are in no file.
+    pub fn label(&self) -> Option<&Arc<Label>> {
+        match self {
+            Self::Rule(rule) => rule.label(),
+            Self::Http { label, .. } | Self::Token { label, .. } => Some(label),
+        }
+    }
+}
+
+/// Readers of a room whom some of its messages are for.
+#[derive(Debug)]
+pub struct Audience {
+    /// Its name.
+    pub name: Box<str>,
+    /// Who is of it: sees what `may_join` sees, and is evaluated when somebody joins.
+    pub rule: Arc<Rule>,
 }
 
 /// `presence`.

@@ -381,13 +381,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
         (
             vec![(
                 "rooms",
-                "{'room:{room_id}': {may_join: 'true', messages: [message], audiences: {staff: 'true'}}}",
-            )],
-            "`audiences`",
-        ),
-        (
-            vec![(
-                "rooms",
                 "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {state: {cursor: true}}}}",
             )],
             "`state`",
@@ -681,4 +674,40 @@ fn what_has_no_effect_is_told() {
         assert_eq!(places, told_of, "{text}\n{told}");
         assert!(outcome.plan.is_some(), "{told}");
     }
+}
+
+#[test]
+fn every_rule_has_a_key_and_a_place() {
+    let (outcome, told) = planned(
+        r#"version: 1
+auth: {guest: {anonymous: {}}}
+messages:
+  line: {schema: true, to: room, allow: "data != 'x'"}
+rooms:
+  a:
+    may_join: user.id != 'x'
+    messages: [line]
+  b: {may_join: user.id != 'x', messages: {line: {allow: user.id != 'x'}}}
+endpoints:
+  /ws: {auth: guest, rooms: [a, b], allow: user.id != 'x'}
+"#,
+    );
+    let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
+    let rules: Vec<String> = plan.rules.iter().map(|rule| rule.to_string()).collect();
+    assert_eq!(
+        rules,
+        [
+            "messages.line.allow (channels.yaml:4)",
+            "rooms.a.may_join (channels.yaml:7)",
+            "rooms.b.may_join (channels.yaml:9)",
+            "rooms.b.messages.line.allow (channels.yaml:9)",
+            "endpoints./ws.allow (channels.yaml:11)",
+        ]
+    );
+    assert!(
+        plan.rules
+            .iter()
+            .enumerate()
+            .all(|(at, rule)| rule.index == at)
+    );
 }

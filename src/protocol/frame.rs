@@ -23,8 +23,8 @@ pub type RoomSince<'a> = (Cow<'a, str>, Option<Position>);
 pub enum ClientFrame<'a> {
     /// A message of a declared type.
     Message(MessageFrame<'a>),
-    /// Join rooms, each perhaps from a position on.
-    Join(Vec<RoomSince<'a>>),
+    /// Join rooms.
+    Join(JoinFrame<'a>),
     /// Leave a room.
     Leave(Cow<'a, str>),
     /// Who is in a room?
@@ -46,6 +46,15 @@ pub enum ClientFrame<'a> {
     Ping,
     /// I am here.
     Pong,
+}
+
+/// `join`.
+#[derive(Debug)]
+pub struct JoinFrame<'a> {
+    /// The rooms, each perhaps from a position on.
+    pub rooms: Vec<RoomSince<'a>>,
+    /// The token that lets one in, where it is one room.
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// A message of a declared type.
@@ -210,7 +219,10 @@ impl<'a> Fields<'a> {
         Ok(match &*name.0 {
             "ping" => ClientFrame::Ping,
             "pong" => ClientFrame::Pong,
-            "join" => ClientFrame::Join(self.join()?),
+            "join" => ClientFrame::Join(JoinFrame {
+                rooms: self.join()?,
+                token: self.token.map(|token| token.0),
+            }),
             "leave" => ClientFrame::Leave(self.need_room("leave")?),
             "members" => {
                 let room = self.need_room("members")?;
@@ -270,6 +282,9 @@ impl<'a> Fields<'a> {
         if let Some(room) = &self.room {
             return Ok(vec![(room.0.clone(), self.since.map(read).transpose()?)]);
         }
+        if self.token.is_some() {
+            return Err("`token` lets into one room: join it by itself, with `room`".to_owned());
+        }
         let rooms = self
             .rooms
             .as_ref()
@@ -293,7 +308,7 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientFrame, Decoded, Undecodable, decode, decode_onto};
+    use super::{ClientFrame, Decoded, JoinFrame, Undecodable, decode, decode_onto};
     use crate::vocab::json::{Tape, parse};
     use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
     use std::borrow::Cow;
@@ -457,7 +472,8 @@ mod tests {
     fn joins_carry_positions() {
         let text =
             r#"{"type":"join","rooms":["a","b"],"since":{"b":{"epoch":"0000002a","seq":3}}}"#;
-        let ClientFrame::Join(rooms) = decode(text).expect("a frame").frame else {
+        let ClientFrame::Join(JoinFrame { rooms, .. }) = decode(text).expect("a frame").frame
+        else {
             panic!("a join")
         };
         assert_eq!(rooms[0], ("a".into(), None));

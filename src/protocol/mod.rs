@@ -11,6 +11,6 @@ pub use code::{CloseCode, Reject, RejectCode};
 pub use encode::{Frame, FrameKind, Object};
 pub use farewell::{Farewell, FarewellError};
 pub use frame::{
-    ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, KEY_BYTES_MAX, MembersQuery, MessageFrame,
-    RoomSince, Undecodable, decode, decode_onto,
+    ClientFrame, Decoded, HistoryQuery, ID_BYTES_MAX, JoinFrame, KEY_BYTES_MAX, MembersQuery,
+    MessageFrame, RoomSince, Undecodable, decode, decode_onto,
 };

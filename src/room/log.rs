@@ -75,12 +75,12 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Stores a message as the next one.
-    pub fn append(&mut self, at: Timestamp, message_id: MessageId, frame: Frame) {
-        self.last = self.last.next();
+    /// Stores a message under the number `seq`, which is above all before.
+    pub fn append(&mut self, seq: Seq, at: Timestamp, message_id: MessageId, frame: Frame) {
+        self.last = seq;
         self.bytes += frame.bytes().len() + ENTRY_BYTES;
         self.entries.push_back(Entry {
-            seq: self.last,
+            seq,
             at,
             message_id,
             frame,
@@ -103,16 +103,17 @@ impl Log {
             .range(self.entries.len().saturating_sub(count)..)
     }
 
-    /// At most `limit` messages before `before`, or the newest.
-    pub fn page(&self, before: Option<Seq>, limit: usize) -> Page {
+    /// At most `limit` messages before `before`, or the newest, and whether there are older ones.
+    pub fn page(
+        &self,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> (impl Iterator<Item = &Entry> + use<'_>, bool) {
         let end = before.map_or(self.entries.len(), |before| {
             self.entries.partition_point(|entry| entry.seq < before)
         });
         let start = end.saturating_sub(limit);
-        Page {
-            entries: self.entries.range(start..end).cloned().collect(),
-            more: start > 0,
-        }
+        (self.entries.range(start..end), start > 0)
     }
 
     /// Drops what is older than the age.

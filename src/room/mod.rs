@@ -5,15 +5,17 @@
 
 mod keys;
 mod log;
+mod logs;
 mod members;
 mod receipts;
 
 use crate::plan::RoomKind;
 use crate::protocol::Frame;
-use crate::vocab::{Epoch, MessageId, Position, Seq, Timestamp, UserId};
+use crate::vocab::{AudienceSet, Epoch, MessageId, Position, Seq, Timestamp, UserId};
 
 pub use keys::{Keys, Outcome, Seen};
 pub use log::{Entry, Log, Page};
+pub use logs::Logs;
 pub use members::{Arrival, Departure, Grace, Member, Members};
 pub use receipts::{DEVICES_MAX, Receipts};
 
@@ -34,7 +36,7 @@ const ROOM_BYTES: usize = 1024;
 /// What a room with history or an inbox keeps.
 #[derive(Debug)]
 struct Stored {
-    log: Log,
+    log: Logs,
     receipts: Option<Receipts>,
     replay_on_join: usize,
 }
@@ -64,7 +66,7 @@ impl Room {
         };
         let stored = bounds.map(|(messages_max, age)| {
             Box::new(Stored {
-                log: Log::new(messages_max, age, reached),
+                log: Logs::new(messages_max, age, reached, kind.audiences.len()),
                 receipts: inbox
                     .map(|inbox| Receipts::new(inbox.receipt, history.is_some(), reached)),
                 replay_on_join: history.map_or(0, |history| history.replay_on_join),
@@ -97,19 +99,27 @@ impl Room {
         self.stored.as_ref().map(|stored| stored.log.last().next())
     }
 
-    /// Keeps a message under the number that [`Room::next_seq`] gave.
-    pub fn store(&mut self, at: Timestamp, message_id: MessageId, frame: Frame) {
+    /// Keeps a message for the readers of `audience`, for everyone where it is empty, under the number that [`Room::next_seq`] gave.
+    pub fn store(
+        &mut self,
+        at: Timestamp,
+        message_id: MessageId,
+        audience: AudienceSet,
+        frame: Frame,
+    ) {
         if let Some(stored) = &mut self.stored {
-            stored.log.append(at, message_id, frame);
+            stored.log.append(at, message_id, audience, frame);
         }
     }
 
-    /// What somebody who joins gets: what came since a position, the pending part of an inbox, or the newest messages.
+    /// What somebody of `audiences` gets who joins: what came since a position, the pending part of an inbox, or the newest
+    /// messages.
     pub fn replay(
         &mut self,
         now: Timestamp,
         since: Option<Position>,
         device: Option<&str>,
+        audiences: AudienceSet,
     ) -> Replay {
         let epoch = self.epoch;
         let Some(stored) = &mut self.stored else {
@@ -135,32 +145,34 @@ impl Room {
                 // An inbox gives everything that was not received, whatever numbering the reader remembers.
                 let is_inbox = dealt_with.is_some();
                 let from_the_future = same_epoch && after > stored.log.last();
-                let gap =
-                    after < stored.log.lost() || (!is_inbox && (!same_epoch || from_the_future));
+                let lost = stored.log.lost(audiences);
+                let gap = after < lost || (!is_inbox && (!same_epoch || from_the_future));
                 Replay {
                     gap,
-                    frames: stored
-                        .log
-                        .after(after)
-                        .map(|entry| entry.frame.clone())
-                        .collect(),
+                    frames: frames(&stored.log.after(after, audiences)),
                 }
             }
             None => {
-                let newest = stored.log.newest(stored.replay_on_join);
+                let newest = stored.log.newest(stored.replay_on_join, audiences);
                 Replay {
                     gap: !same_epoch,
-                    frames: newest.map(|entry| entry.frame.clone()).collect(),
+                    frames: frames(&newest),
                 }
             }
         }
     }
 
-    /// A page of the log, newest messages first to be found, in their order.
-    pub fn page(&mut self, now: Timestamp, before: Option<Seq>, limit: usize) -> Option<Page> {
+    /// A page of what a reader of `audiences` may read, newest messages first to be found, in their order.
+    pub fn page(
+        &mut self,
+        now: Timestamp,
+        before: Option<Seq>,
+        limit: usize,
+        audiences: AudienceSet,
+    ) -> Option<Page> {
         let stored = self.stored.as_mut()?;
         stored.log.trim(now);
-        Some(stored.log.page(before, limit))
+        Some(stored.log.page(before, limit, audiences))
     }
 
     /// The inbox up to `seq` has been dealt with; false where the room has no inbox.
@@ -185,7 +197,7 @@ impl Room {
     pub fn unread(&mut self, now: Timestamp, device: Option<&str>) -> Option<usize> {
         let stored = self.stored.as_mut()?;
         let through = stored.receipts.as_mut()?.through(device, now);
-        Some(stored.log.after(through).count())
+        Some(stored.log.after(through, AudienceSet::NONE).len())
     }
 
     /// Drops what is too old; returns when the rest will be, where there is any.
@@ -218,6 +230,10 @@ impl Room {
     pub fn has(&self, user: &UserId) -> bool {
         self.members.has(user)
     }
+}
+
+fn frames(entries: &[&Entry]) -> Vec<Frame> {
+    entries.iter().map(|entry| entry.frame.clone()).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Arrival, Departure, Grace, Keys, Log, Members, Outcome, Receipts, Seen};
+use super::{Arrival, Departure, Grace, Keys, Log, Logs, Members, Outcome, Receipts, Seen};
 use crate::plan::Receipt;
 use crate::protocol::Frame;
-use crate::vocab::{MessageId, Seq, Timestamp, User, UserId};
+use crate::vocab::{AudienceSet, MessageId, Seq, Timestamp, User, UserId};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -25,7 +25,12 @@ fn user(id: &str) -> Arc<User> {
 fn log(messages_max: usize, messages: u64) -> Log {
     let mut log = Log::new(messages_max, Duration::from_secs(100), Seq::default());
     for count in 1..=messages {
-        log.append(at(count), MessageId::new(0, count), Frame::raw_text("x"));
+        log.append(
+            Seq::new(count),
+            at(count),
+            MessageId::new(0, count),
+            Frame::raw_text("x"),
+        );
     }
     log
 }
@@ -58,10 +63,82 @@ fn a_log_forgets_by_age() {
 #[test]
 fn pages_go_back() {
     let log = log(10, 5);
-    let page = log.page(None, 2);
-    assert_eq!((seqs(&page.entries), page.more), (vec![4, 5], true));
-    let page = log.page(Some(Seq::new(4)), 10);
-    assert_eq!((seqs(&page.entries), page.more), (vec![1, 2, 3], false));
+    let (page, more) = log.page(None, 2);
+    assert_eq!((seqs(page), more), (vec![4, 5], true));
+    let (page, more) = log.page(Some(Seq::new(4)), 10);
+    assert_eq!((seqs(page), more), (vec![1, 2, 3], false));
+}
+
+/// Logs of a room with two audiences: every third message is for everyone, the others for the one and for the other.
+fn logs(messages_max: usize, messages: u64) -> (Logs, [AudienceSet; 3]) {
+    let of = |number| AudienceSet::of(number).expect("a number");
+    let audiences = [AudienceSet::NONE, of(0), of(1)];
+    let mut logs = Logs::new(messages_max, Duration::from_secs(100), Seq::default(), 2);
+    for count in 1..=messages {
+        let audience = audiences[count as usize % 3];
+        logs.append(
+            at(count),
+            MessageId::new(0, count),
+            audience,
+            Frame::raw_text("x"),
+        );
+    }
+    (logs, audiences)
+}
+
+#[test]
+fn readers_see_their_audiences_in_one_order() {
+    let (logs, [none, first, second]) = logs(10, 9);
+    for (audiences, all) in [
+        (none, vec![3, 6, 9]),
+        (first, vec![1, 3, 4, 6, 7, 9]),
+        (second, vec![2, 3, 5, 6, 8, 9]),
+        (first.or(second), (1..=9).collect()),
+    ] {
+        assert_eq!(seqs(logs.after(Seq::new(0), audiences)), all);
+        assert_eq!(seqs(logs.newest(99, audiences)), all);
+        for limit in 1..=4 {
+            let newest = &all[all.len().saturating_sub(limit)..];
+            assert_eq!(seqs(logs.newest(limit, audiences)), newest);
+            // Pages of what is read, each as long as was asked, until there is no more.
+            let (mut pages, mut before) = (Vec::new(), None);
+            loop {
+                let page = logs.page(before, limit, audiences);
+                let found = seqs(&page.entries);
+                assert_eq!(found.len(), limit.min(all.len() - pages.len()));
+                before = page.entries.first().map(|entry| entry.seq);
+                pages.splice(..0, found);
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(pages, all, "{limit}");
+        }
+    }
+}
+
+#[test]
+fn an_audience_drives_out_its_own_messages_alone() {
+    let (mut logs, [none, first, _]) = logs(2, 3);
+    for count in 4..50 {
+        logs.append(
+            at(count),
+            MessageId::new(0, count),
+            first,
+            Frame::raw_text("x"),
+        );
+    }
+    assert_eq!(seqs(logs.after(Seq::new(0), none)), [3]);
+    assert_eq!(seqs(logs.after(Seq::new(0), first)), [3, 48, 49]);
+    assert_eq!(logs.lost(none).get(), 0, "a hole is no gap");
+    assert_eq!(logs.lost(first).get(), 47);
+    assert_eq!(logs.last().get(), 49);
+    assert_eq!(logs.empty_at(), Some(at(149)));
+    logs.halve();
+    assert_eq!(seqs(logs.after(Seq::new(0), first)), [49]);
+    logs.trim(at(149));
+    assert!(logs.is_empty());
+    assert_eq!(logs.bytes(), 0);
 }
 
 #[test]
@@ -185,7 +262,12 @@ fn a_forgotten_inbox_numbers_on() {
     let reached = Seq::new(17);
     let mut log = Log::new(9, Duration::from_secs(100), reached);
     let mut receipts = Receipts::new(Receipt::User, false, reached);
-    log.append(at(0), MessageId::new(0, 1), Frame::raw_text("new"));
+    log.append(
+        reached.next(),
+        at(0),
+        MessageId::new(0, 1),
+        Frame::raw_text("new"),
+    );
     assert_eq!(seqs(log.after(receipts.through(None, at(0)))), [18]);
     let done = receipts.receive(Seq::new(9), None, at(0));
     log.forget_through(done);

@@ -38,10 +38,12 @@ mod check;
 mod compute;
 mod evaluate;
 mod kind;
+mod label;
 mod node;
 mod output;
 mod parse;
 mod plain;
+mod question;
 mod sight;
 mod syntax;
 mod template;
@@ -58,17 +60,16 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::diag::Code;
-use crate::diag::catalogue::rule::NOT_A_CONDITION;
 use crate::rule::evaluate::Run;
 use crate::rule::kind::Kind;
 use crate::rule::node::{Fact, Node, Source, Who};
-use crate::rule::plain::{Plain, Stop};
-use crate::rule::sight::Sight;
 use crate::rule::value::Fault;
 use crate::vocab::json::Item;
 use crate::vocab::{ConnectionId, Parameters, Timestamp, User};
 
 pub use account::{Account, Answer, Part};
+pub use label::Label;
+pub use question::Rule;
 pub use template::Template;
 
 /// What exists where a rule stands, for the type check.
@@ -174,16 +175,6 @@ pub struct Reads {
     pub users_count: bool,
 }
 
-/// A question that is answered yes or no.
-#[derive(Debug)]
-pub struct Rule {
-    text: Box<str>,
-    node: Node,
-    /// What nearly always answers in the node's stead.
-    plain: Option<Plain>,
-    reads: Reads,
-}
-
 /// A value made of facts.
 #[derive(Debug)]
 pub struct Expression {
@@ -283,65 +274,6 @@ impl Problem {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self(fault.to_string())
-    }
-}
-
-impl Rule {
-    /// Parses and type-checks `text`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn compile(text: &str, known: &Known) -> Result<Self, Vec<Problem>> {
-        let (node, kind) = compile(text, known)?;
-        if !kind.may_be_condition() {
-            let whole = text.len() - text.trim_start().len()..text.trim_end().len();
-            let message = format!("a rule answers yes or no, and this is {kind}");
-            return Err(vec![
-                Problem::new(&NOT_A_CONDITION, whole, message)
-                    .help("compare it with something, as in `user.id == '7'`"),
-            ]);
-        }
-        let plain = Plain::of(&node);
-        let mut reads = node.reads();
-        reads.data_tree &= plain.is_none();
-        Ok(Self {
-            text: text.into(),
-            reads,
-            node,
-            plain,
-        })
-    }
-
-    /// What it looks at: a fact that it does not may be left out.
-    pub const fn reads(&self) -> Reads {
-        self.reads
-    }
-
-    /// Whether the rule says yes.
-    ///
-    /// # Errors
-    /// It could not be evaluated: that denies, and the log names it.
-    pub fn allows(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
-        let plain = self.plain.as_ref();
-        match plain.map(|plain| plain.test(&Sight::new(facts))) {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(Stop::Fault(fault))) => Err(fault.into()),
-            Some(Err(Stop::Handover)) | None => self.allows_generally(facts),
-        }
-    }
-
-    fn allows_generally(&self, facts: &Facts<'_>) -> Result<bool, Failure> {
-        Ok(Run::new(facts).test(&self.node)?)
-    }
-
-    /// The answer, where it is the same for all facts. Also of the literals `true` and `false`, which say it on purpose.
-    pub fn constant(&self) -> Option<bool> {
-        check::truth(&self.node)
-    }
-
-    /// The rule as it was written.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 }
 

@@ -18,6 +18,7 @@ use crate::transport::acceptor::{BindError, RequestLimits, TcpAcceptor};
 use crate::transport::lobby::Lobby;
 use crate::transport::{Served, router};
 use crate::vocab::{Clock, SystemClock};
+use crate::webhook::Client;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,7 @@ impl Signals {
 /// A server that runs.
 pub struct Running {
     engine: Arc<Engine>,
+    authenticator: Arc<Authenticator>,
     health: Arc<Health>,
     addresses: Vec<SocketAddr>,
     listeners: JoinSet<()>,
@@ -107,7 +109,9 @@ impl Running {
         let plan = Arc::new(plan);
         let metrics = Arc::new(metrics(&plan));
         let engine = Engine::new(plan.clone(), clock.clone(), memory, metrics);
-        let authenticator = Arc::new(Authenticator::new(&plan.auth, clock, random));
+        let authenticator =
+            Arc::new(Authenticator::new(&plan.auth, clock, random).with_join_tokens(&plan.rooms));
+        engine.verify_with(authenticator.clone());
         let health = Arc::new(Health::new());
         let served = Served {
             engine: engine.clone(),
@@ -149,11 +153,22 @@ impl Running {
         upkeep.spawn(engine.clone().run_ticks());
         upkeep.spawn(engine.clone().run_alarms());
         upkeep.spawn(engine.clone().run_gatherings());
-        upkeep.spawn(authenticator.watch_sessions());
-        health.ready();
+        upkeep.spawn(authenticator.clone().watch_key_files());
+        upkeep.spawn(authenticator.clone().watch_sessions());
+        let client = Arc::new(Client::new());
+        let fetching = authenticator
+            .clone()
+            .fetch_keys(client, engine.metrics().clone());
+        upkeep.spawn(fetching);
+        if authenticator.awaits_keys() {
+            upkeep.spawn(be_ready_with_keys(authenticator.clone(), health.clone()));
+        } else {
+            health.ready();
+        }
         tell(&plan, &addresses);
         Ok(Self {
             engine,
+            authenticator,
             health,
             addresses,
             listeners,
@@ -169,6 +184,11 @@ impl Running {
     /// What it runs.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Who it lets in.
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
     }
 
     /// Refuses new connections, tells the others to come back later, waits for them at most for the Plan's grace, and ends.
@@ -193,6 +213,12 @@ impl Running {
     }
 }
 
+/// Until an issuer has been heard, its users would be refused here: others may still be let in by a server that knows the keys.
+async fn be_ready_with_keys(authenticator: Arc<Authenticator>, health: Arc<Health>) {
+    authenticator.first_keys().await;
+    health.ready();
+}
+
 fn metrics(plan: &Plan) -> Metrics {
     let messages: Vec<&str> = plan
         .messages
@@ -205,11 +231,13 @@ fn metrics(plan: &Plan) -> Metrics {
         .map(|endpoint| endpoint.path.as_str())
         .collect();
     let limits: Vec<&str> = plan.rate_limits.iter().map(|limit| &*limit.name).collect();
+    let rules: Vec<&str> = plan.rules.iter().map(|rule| &*rule.name).collect();
     let close_codes = CloseCode::ALL.map(CloseCode::as_u16);
     Metrics::new(&MetricNames {
         messages: &messages,
         endpoints: &endpoints,
         limits: &limits,
+        rules: &rules,
         reject_codes: &RejectCode::ALL.map(RejectCode::as_str),
         close_codes: &close_codes,
     })

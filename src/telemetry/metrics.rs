@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::keys::{KeyMetrics, Keys};
 use crate::telemetry::process::Process;
 use crate::telemetry::questions::{QuestionMetrics, Questions};
 
@@ -26,6 +27,8 @@ pub struct MetricNames<'a> {
     pub endpoints: &'a [&'a str],
     /// Rate limits, by their index.
     pub limits: &'a [&'a str],
+    /// The keys of rules, by their index.
+    pub rules: &'a [&'a str],
     /// Codes of refusals.
     pub reject_codes: &'a [&'static str],
     /// Close codes.
@@ -167,12 +170,15 @@ pub struct Metrics {
     pub blocks: Gauge,
     /// What exceeded a rate limit, by the limit's index.
     pub rate_limited: Box<[LimitCounters]>,
-    /// Rules that could not be evaluated, and so denied.
-    pub rule_failures: Counter,
-    /// Rules that said no.
-    pub rule_denials: Counter,
+    /// What was denied, by the index of the rule that said no.
+    pub denials: Box<[Counter]>,
+    /// Rules that could not be evaluated, and so denied, by their index.
+    pub rule_failures: Box<[Counter]>,
+    /// Replies that could not be made.
+    pub reply_failures: Counter,
     /// Panics that ended one connection.
     pub panics: Counter,
+    keys: Keys,
     questions: Questions,
     registry: Registry,
 }
@@ -268,12 +274,16 @@ impl Metrics {
             ),
             blocks: own.one("blocks", "Users, tokens and addresses that are kept out"),
             rate_limited: own.limits(names.limits),
-            rule_failures: own.one(
+            denials: own.each("denials", "What a rule said no to", "rule", names.rules),
+            rule_failures: own.each(
                 "rule_failures",
                 "Rules that could not be evaluated, and so denied",
+                "rule",
+                names.rules,
             ),
-            rule_denials: own.one("rule_denials", "Rules that said no"),
+            reply_failures: own.one("reply_failures", "Replies that could not be made"),
             panics: own.one("panics", "Panics that ended one connection"),
+            keys: Keys::new(own.0),
             questions: Questions::new(own.0),
             registry,
         }
@@ -282,6 +292,11 @@ impl Metrics {
     /// Counts a handshake.
     pub fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].inc();
+    }
+
+    /// The numbers of the keys that the mode `auth` verifies with; made once for each, at the start.
+    pub fn keys_of(&self, auth: &str) -> KeyMetrics {
+        self.keys.of(auth)
     }
 
     /// The numbers of who asks the application, such as `auth.browser`; made once for each, at the start.
@@ -364,6 +379,7 @@ mod tests {
             messages: &["message", "typing"],
             endpoints: &["/ws/room/{room_id}"],
             limits: &["chatty"],
+            rules: &["rooms.room:{room_id}.may_join"],
             reject_codes: &["bad_json", "schema"],
             close_codes: &[1000, 4008],
         })
@@ -402,8 +418,9 @@ mod tests {
             "trunkline_shed_connections_total 0",
             r#"trunkline_rate_limited_total{limit="chatty",dry_run="true"} 0"#,
             "trunkline_blocks 0",
-            "trunkline_rule_failures_total 0",
-            "trunkline_rule_denials_total 0",
+            r#"trunkline_denials_total{rule="rooms.room:{room_id}.may_join"} 0"#,
+            r#"trunkline_rule_failures_total{rule="rooms.room:{room_id}.may_join"} 0"#,
+            "trunkline_reply_failures_total 0",
             "trunkline_panics_total 0",
             &format!(r#"trunkline_build_info{{version="{version}"}} 1"#),
         ] {

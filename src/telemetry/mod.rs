@@ -5,6 +5,7 @@
 //! here ever holds a credential: [`redact`] takes them out of URLs before they are logged.
 
 mod health;
+mod keys;
 mod log;
 mod memory;
 mod metrics;
@@ -13,6 +14,7 @@ mod questions;
 mod redact;
 
 pub use health::{Health, HealthState};
+pub use keys::KeyMetrics;
 pub use log::{LogForm, LogStartError, start_log};
 pub use memory::{Memory, ProcessMemory, VirtualMemory};
 pub use metrics::{

@@ -1,8 +1,9 @@
 //! URLs without their secrets, for log lines.
 
 /// Query parameters whose values are never logged, whatever the file calls its own.
-pub const CREDENTIAL_NAMES: [&str; 11] = [
+pub const CREDENTIAL_NAMES: [&str; 12] = [
     "token",
+    "join_token",
     "access_token",
     "id_token",
     "refresh_token",

@@ -69,7 +69,7 @@ pub(in crate::transport) fn harmless(query: &Parameters, endpoint: &Endpoint) ->
         .collect();
     query
         .iter()
-        .filter(|(name, _)| *name != "since" && !secret.contains(name))
+        .filter(|(name, _)| !["since", JOIN_TOKEN].contains(name) && !secret.contains(name))
         .collect()
 }
 
@@ -87,6 +87,16 @@ fn query_places(method: &AuthMethod) -> Vec<&str> {
         }
     }
     names
+}
+
+/// The query parameter that brings a join token.
+const JOIN_TOKEN: &str = "join_token";
+
+/// The tokens that let into automatic rooms: as many as there are such rooms, since each may be verified for each.
+pub(super) fn join_tokens(query: &Parameters, endpoint: &Endpoint) -> Vec<Box<str>> {
+    let values = query.iter().filter(|(name, _)| *name == JOIN_TOKEN);
+    let tokens = values.map(|(_, value)| value.into());
+    tokens.take(endpoint.auto_join.len()).collect()
 }
 
 /// The positions that `since` names, of as many rooms as a connection may be in.

@@ -50,6 +50,7 @@ struct Pending {
     ip: IpAddr,
     deflation: Option<Deflation>,
     since: Vec<(crate::vocab::RoomName, crate::vocab::Position)>,
+    join_tokens: Vec<Box<str>>,
 }
 
 /// The message that has to say who it is.
@@ -92,7 +93,8 @@ impl Handler for EndpointHandler {
             }
         };
         let agreement = self.agreement(request);
-        let verdict = self.judge(request, path, ip, agreement.deflation, ticket);
+        let deflation = agreement.deflation;
+        let verdict = self.judge(request, path, ip, deflation, ticket).await;
         self.answer(verdict, upgrade, agreement, response);
     }
 }
@@ -122,7 +124,7 @@ impl EndpointHandler {
         }
     }
 
-    fn judge(
+    async fn judge(
         &self,
         request: &Request,
         path: Parameters,
@@ -130,13 +132,14 @@ impl EndpointHandler {
         deflation: Option<Deflation>,
         ticket: Ticket,
     ) -> Verdict {
-        match self.try_judge(request, path, ip, deflation, ticket.clone()) {
+        let judged = self.try_judge(request, path, ip, deflation, ticket.clone());
+        match judged.await {
             Ok(verdict) => verdict,
             Err(refusal) => Verdict::Refused(refusal, ticket),
         }
     }
 
-    fn try_judge(
+    async fn try_judge(
         &self,
         request: &Request,
         path: Parameters,
@@ -184,7 +187,8 @@ impl EndpointHandler {
         let outcome = self
             .served
             .authenticator
-            .identify(&endpoint.auth, &handshake);
+            .identify(&endpoint.auth, &handshake)
+            .await;
         let pending = Pending {
             request: RequestFacts {
                 query: arrival::harmless(&query, endpoint),
@@ -193,11 +197,12 @@ impl EndpointHandler {
             ip,
             deflation,
             since,
+            join_tokens: arrival::join_tokens(&query, endpoint),
         };
         match outcome {
             Outcome::Identified(identity, _) => {
                 let arrival = pending.arrival(endpoint.clone(), identity);
-                Ok(Verdict::Admitted(engine.admit(ticket, arrival)?))
+                Ok(Verdict::Admitted(engine.admit(ticket, arrival).await?))
             }
             Outcome::AwaitFirstMessage { mode, deadline } => Ok(Verdict::Awaited {
                 ticket,
@@ -280,6 +285,7 @@ impl Pending {
             deflation: self.deflation,
             identity,
             since: self.since,
+            join_tokens: self.join_tokens,
         }
     }
 }
@@ -323,7 +329,10 @@ async fn await_first_message(
         }
     };
     let identity = match decode(&text).map(|decoded| decoded.frame) {
-        Ok(ClientFrame::Token(token)) => served.authenticator.identify_token(&awaited.mode, &token),
+        Ok(ClientFrame::Token(token)) => {
+            let authenticator = &served.authenticator;
+            authenticator.identify_token(&awaited.mode, &token).await
+        }
         _ => {
             metrics.handshake(HandshakeOutcome::Unauthenticated);
             let reason = "the first message has to be {\"type\":\"token\",\"token\":…}";
@@ -331,9 +340,12 @@ async fn await_first_message(
         }
     };
     let admission = match identity {
-        Ok(identity) => served
-            .engine
-            .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity)),
+        Ok(identity) => {
+            served
+                .engine
+                .admit(ticket.clone(), pending.arrival(endpoint.clone(), identity))
+                .await
+        }
         Err(error) => Err(unauthenticated(&error, &endpoint, pending.ip)),
     };
     match admission {

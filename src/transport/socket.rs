@@ -108,6 +108,9 @@ pub(super) fn run(engine: Arc<Engine>, admission: Admission, upgraded: Upgraded,
 impl Session {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.attached.connection.register(context.waker());
+        self.engine.metrics().guard("dealing with an answer", || {
+            self.engine.open_mail(&self.attached.connection);
+        });
         for _ in 0..READS_PER_TURN {
             if self.is_over() {
                 return Poll::Ready(());

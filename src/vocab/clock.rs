@@ -40,6 +40,14 @@ impl Timestamp {
         )
     }
 
+    /// This moment minus `duration`.
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// How long before `self` the moment `earlier` was; zero where it was later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -2,6 +2,7 @@
 //!
 //! Each type parses itself behind one fallible door and is right from then on; nothing here does IO.
 
+mod audience;
 mod clock;
 mod id;
 mod identity;
@@ -11,6 +12,7 @@ mod position;
 mod quantity;
 mod secret;
 
+pub use audience::AudienceSet;
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp, TimestampError, VirtualClock};
 pub use id::{
     BlockId, ConnectionId, HexIdError, MessageId, TokenId, TokenIdError, UserId, UserIdError,

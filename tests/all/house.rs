@@ -117,7 +117,7 @@ enum Imports {
 }
 
 /// Crates that have one home, so that exchanging them touches one folder.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("salvo", &["transport", "server"]),
     ("hyper", &["transport", "webhook"]),
     ("hyper_util", &["transport", "webhook"]),
@@ -130,6 +130,8 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("jsonwebtoken", &["auth"]),
+    ("pem", &["plan", "auth"]),
+    ("simple_asn1", &["plan"]),
     ("cel", &["rule"]),
     ("jsonschema", &["schema"]),
     ("referencing", &["schema"]),

@@ -4,7 +4,7 @@ use crate::config::keys::Keys;
 use crate::config::reader::Word as _;
 use crate::config::{
     Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, HttpCall, Jwt, JwtKey, KeyFile,
-    RedisLookup, Session, SessionLookup, Spanned,
+    RedisLookup, Session, SessionLookup, Spanned, Text,
 };
 use crate::vocab::parse_duration;
 
@@ -59,12 +59,19 @@ fn jwt(keys: &mut Keys<'_, '_>) -> Jwt {
         ),
         credential: credential(keys),
         issuer: keys.text("issuer", "a text"),
-        audience: keys.text("audience", "a text"),
+        audience: audience(keys),
         leeway: keys.quantity("leeway", parse_duration),
+        require_exp: keys.flag("require_exp"),
         user_id: keys.text("user_id", "the name of a claim"),
         username: keys.text("username", "the name of a claim"),
         expiry: keys.word("expiry"),
     }
+}
+
+fn audience(keys: &mut Keys<'_, '_>) -> Option<Spanned<Vec<Text>>> {
+    let (span, _) = keys.entry("audience")?;
+    let audiences = keys.texts("audience", "a text")?;
+    Some(Spanned::new(audiences, span))
 }
 
 /// What tokens are verified with, under one of `names`.

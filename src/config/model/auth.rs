@@ -54,10 +54,12 @@ pub struct Jwt {
     pub credential: Option<Spanned<Credential>>,
     /// `issuer`: what `iss` must be.
     pub issuer: Option<Text>,
-    /// `audience`: what `aud` must contain.
-    pub audience: Option<Text>,
+    /// `audience`: what `aud` must be or contain, or a list of which one is enough.
+    pub audience: Option<Spanned<Vec<Text>>>,
     /// `leeway`: how far clocks may differ.
     pub leeway: Option<Spanned<Duration>>,
+    /// `require_exp`: whether a token has to carry `exp`.
+    pub require_exp: Option<Spanned<bool>>,
     /// `user_id`: the claim that is the user's id; default `sub`.
     pub user_id: Option<Text>,
     /// `username`: the claim that is the name to show.

@@ -9,12 +9,11 @@ use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding, shown};
-use crate::plan::{AuthMethod, AuthMode, Credential, Jwt, JwtAlgorithm, Place, Session};
+use crate::plan::{AuthMethod, AuthMode, Credential, Expiry, Jwt, Lifetime, Place, Session};
 use crate::rule::{Known, Template};
-use crate::vocab::Secret;
 
 const LEEWAY: Duration = Duration::from_secs(30);
-const HMAC_SECRET_BYTES_MIN: usize = 32;
+const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 const SESSION_FILE_BYTES_MAX: usize = 16 << 20;
 
 impl Lowering<'_> {
@@ -113,66 +112,80 @@ impl Lowering<'_> {
     }
 
     fn jwt(&mut self, written: &config::Jwt) -> Option<Jwt> {
-        self.unsupported_jwt(written);
-        let secret = match written.key.as_ref()? {
-            JwtKey::Secret(secret) => {
-                self.strong(secret);
-                secret.value.clone()
-            }
-            _ => return None,
+        let keys = self.token_keys(&written.algorithms, written.key.as_ref());
+        let leeway = self.leeway(written.leeway);
+        let audiences = self.audiences(written.audience.as_ref());
+        let lifetime = self.lifetime(written.require_exp);
+        // Who the keys are asked of is who the tokens are from.
+        let issuer = match (&written.issuer, &written.key) {
+            (None, Some(JwtKey::IssuerDiscovery(issuer))) => Some(issuer),
+            (issuer, _) => issuer.as_ref(),
         };
         Some(Jwt {
-            algorithms: vec![JwtAlgorithm::Hs256],
-            secret,
+            keys: keys?,
             credential: self.credential(written.credential.as_ref()),
-            issuer: written.issuer.as_ref().map(|text| text.as_str().into()),
-            audience: written.audience.as_ref().map(|text| text.as_str().into()),
-            leeway: value(written.leeway, LEEWAY),
+            issuer: issuer.map(|text| text.as_str().into()),
+            audiences,
+            leeway,
+            lifetime,
             user_id: written.user_id.as_ref().map_or("sub", Text::as_str).into(),
             username: written.username.as_ref().map(|text| text.as_str().into()),
             claims: None,
+            expiry: match written.expiry.map(|expiry| expiry.value) {
+                Some(config::Expiry::Refresh) => Expiry::Refresh,
+                Some(config::Expiry::Close) | None => Expiry::Close,
+            },
         })
     }
 
-    fn unsupported_jwt(&mut self, written: &config::Jwt) {
-        let secret_instead = "use `algorithms: [HS256]` with a `secret` that the issuer shares";
-        for algorithm in &written.algorithms {
-            if algorithm.value != config::JwtAlgorithm::Hs256 {
-                let what = format!("`{}`", algorithm_name(algorithm.value));
-                self.unsupported(algorithm.span, &what, secret_instead);
-            }
-        }
-        let key = match &written.key {
-            Some(JwtKey::PublicKey(file)) => Some((file.path.span, "`public_key_file`")),
-            Some(JwtKey::JwksFile(file)) => Some((file.path.span, "`jwks_file`")),
-            Some(JwtKey::JwksUrl(url)) => Some((url.span(), "`jwks_url`")),
-            Some(JwtKey::IssuerDiscovery(url)) => Some((url.span(), "`issuer_discovery`")),
-            Some(JwtKey::Secret(_)) | None => None,
-        };
-        if let Some((span, what)) = key {
-            self.unsupported(span, what, secret_instead);
-        }
-        if let Some(expiry) = written
-            .expiry
-            .filter(|expiry| expiry.value == config::Expiry::Refresh)
-        {
-            let instead =
-                "write `expiry: close`: the client comes back with a new token after 4001";
-            self.unsupported(expiry.span, "`expiry: refresh`", instead);
-        }
-    }
-
-    fn strong(&mut self, secret: &Spanned<Secret>) {
-        if secret.value.expose().len() < HMAC_SECRET_BYTES_MIN {
+    fn leeway(&mut self, written: Option<Spanned<Duration>>) -> Duration {
+        if let Some(long) = written.filter(|written| written.value > LEEWAY_MAX) {
             let message =
-                "the secret has fewer than 32 bytes: tokens could be forged by guessing it";
-            let help = "use at least 32 random bytes, for example from `openssl rand -base64 32`";
+                "`leeway` is longer than 5 minutes: tokens would work long after their end";
+            let help = "write `5m` or less, and keep the clocks right";
             self.find(finding(
-                &codes::WEAK_SECRET,
-                secret.span,
+                &codes::LONG_LEEWAY,
+                long.span,
                 message.to_owned(),
                 help,
             ));
+        }
+        value(written, LEEWAY)
+    }
+
+    fn audiences(&mut self, written: Option<&Spanned<Vec<Text>>>) -> Vec<Box<str>> {
+        let Some(written) = written else {
+            return Vec::new();
+        };
+        if written.value.is_empty() {
+            let message = "`audience` is empty: it would have to mean that every token is refused";
+            let help = "name who tokens are meant for, or remove the key to take those for anybody";
+            self.find(finding(
+                &codes::CONTRADICTION,
+                written.span,
+                message.to_owned(),
+                help,
+            ));
+        }
+        self.repeated(&written.value);
+        written
+            .value
+            .iter()
+            .map(|text| text.as_str().into())
+            .collect()
+    }
+
+    fn lifetime(&mut self, written: Option<Spanned<bool>>) -> Lifetime {
+        match written {
+            Some(required) if !required.value => {
+                let message =
+                    "tokens without `exp` are good for ever, in whoever's hands they fall";
+                let help = "have the issuer set `exp`, and remove `require_exp: false`";
+                let code = &codes::TOKENS_WITHOUT_EXPIRY;
+                self.find(finding(code, required.span, message.to_owned(), help));
+                Lifetime::MayBeEndless
+            }
+            _ => Lifetime::Ends,
         }
     }
 
@@ -232,22 +245,5 @@ impl Lowering<'_> {
             cookie: written.cookie.as_ref()?.as_str().into(),
             file: file.value.clone(),
         }))
-    }
-}
-
-fn algorithm_name(algorithm: config::JwtAlgorithm) -> &'static str {
-    match algorithm {
-        config::JwtAlgorithm::Hs256 => "HS256",
-        config::JwtAlgorithm::Hs384 => "HS384",
-        config::JwtAlgorithm::Hs512 => "HS512",
-        config::JwtAlgorithm::Rs256 => "RS256",
-        config::JwtAlgorithm::Rs384 => "RS384",
-        config::JwtAlgorithm::Rs512 => "RS512",
-        config::JwtAlgorithm::Ps256 => "PS256",
-        config::JwtAlgorithm::Ps384 => "PS384",
-        config::JwtAlgorithm::Ps512 => "PS512",
-        config::JwtAlgorithm::Es256 => "ES256",
-        config::JwtAlgorithm::Es384 => "ES384",
-        config::JwtAlgorithm::EdDsa => "EdDSA",
     }
 }

@@ -82,7 +82,7 @@ impl Lowering<'_> {
             self.find(finding.also(by_server.span, "it is sent by the server"));
         }
         for (key, text) in [("allow", &rules.allow), ("reply", &rules.reply)] {
-            if let Some(text) = text.as_ref().filter(|_| at != At::Room) {
+            if let Some(text) = text.as_ref().filter(|_| !matches!(at, At::Room(_))) {
                 let message = format!("`{key}` has no effect: no client sends this type");
                 let help = "remove it, or say `sent_by: any`; what the application may publish is said by its API key";
                 self.no_effect(text.span(), message, help);

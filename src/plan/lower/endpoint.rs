@@ -54,8 +54,10 @@ impl Lowering<'_> {
         let known = self.known_at_endpoint(index);
         self.unsupported_endpoint(written);
         let modes = self.auth_cited(written, auth);
-        let allow = self.optional_rule(written.allow.as_ref(), &known);
-        let messages = self.messages_taken(&written.messages, &known, At::Endpoint);
+        let path = &self.config.endpoints[index].0.value;
+        let allow_key = format!("endpoints.{path}.allow");
+        let allow = self.optional_rule(written.allow.as_ref(), &known, &allow_key);
+        let messages = self.messages_taken(&written.messages, &known, At::Endpoint(index));
         let protocol = self.protocol(index, written, &known, messages.as_ref());
         let auto_join = self.auto_join(&written.auto_join, &known);
         let rooms = self.rooms_cited(&written.rooms, rooms);

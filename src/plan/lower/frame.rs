@@ -151,7 +151,7 @@ impl Lowering<'_> {
         });
         if let Some((room, taken)) = taking {
             let known = self.known_in_room(room);
-            return self.message_use(taken, &known, At::Room);
+            return self.message_use(taken, &known, At::Room(room));
         }
         let listed = config.endpoints[index].1.messages.iter();
         if listed
@@ -175,7 +175,7 @@ impl Lowering<'_> {
             name: name.clone(),
             overrides: config::MessageRules::default(),
         };
-        self.message_use(&taken, known, At::Endpoint)
+        self.message_use(&taken, known, At::Endpoint(index))
     }
 
     fn text(

@@ -29,10 +29,10 @@ pub(super) struct Declared {
 pub(super) enum At {
     /// Under `messages`.
     Declared,
-    /// In a room.
-    Room,
-    /// At an endpoint.
-    Endpoint,
+    /// In the room at this place in the file.
+    Room(usize),
+    /// At the endpoint at this place.
+    Endpoint(usize),
 }
 
 impl Lowering<'_> {
@@ -72,7 +72,7 @@ impl Lowering<'_> {
         let index = self.message_names.cite(&taken.name, &mut self.findings)?;
         self.unsupported_rules(&taken.overrides);
         let rules = merged(&self.config.messages[index].1.rules, &taken.overrides);
-        if at == At::Endpoint {
+        if matches!(at, At::Endpoint(_)) {
             self.needs_no_room(&rules, &taken.name);
         }
         let before = self.findings.len();
@@ -131,9 +131,11 @@ impl Lowering<'_> {
         };
         let before = self.findings.len();
         let to = self.route(rules, &known);
-        let allow = self.optional_rule(rules.allow.as_ref(), &known);
+        let allow_key = self.allow_key(index, rules, at);
+        let allow = self.optional_rule(rules.allow.as_ref(), &known, &allow_key);
         let reply = self.optional_expression(rules.reply.as_ref(), &known);
         let conflate = self.conflate(rules, &known);
+        let audience = self.audience_cited(rules, at);
         if told_elsewhere {
             self.findings.truncate(before);
         }
@@ -156,6 +158,7 @@ impl Lowering<'_> {
                 && rules.conflate.is_none()
                 && rules.history.is_none_or(|kept| kept.value),
             to: to?,
+            audience: audience?,
             ack: rules.ack.is_some_and(|ack| ack.value),
             rate_limits,
             allow: allow?,
@@ -178,14 +181,30 @@ impl Lowering<'_> {
         Some(Some(Conflate { key, every }))
     }
 
-    /// The rule, where one is written; none where it does not compile.
+    /// The key that holds the `allow` of a type: of the type itself, unless the place where it is taken has its own.
+    fn allow_key(&self, index: usize, rules: &MessageRules, at: At) -> String {
+        let (name, declared) = &self.config.messages[index];
+        let span = |rules: &MessageRules| rules.allow.as_ref().map(Text::span);
+        let is_own = span(&declared.rules) != span(rules);
+        let place = match at {
+            At::Room(room) if is_own => format!("rooms.{}.", self.config.rooms[room].0.value),
+            At::Endpoint(endpoint) if is_own => {
+                format!("endpoints.{}.", self.config.endpoints[endpoint].0.value)
+            }
+            _ => String::new(),
+        };
+        format!("{place}messages.{}.allow", name.value)
+    }
+
+    /// The rule under the key `name`, where one is written; none where it does not compile.
     pub(super) fn optional_rule(
         &mut self,
         text: Option<&Text>,
         known: &Known,
+        name: &str,
     ) -> Option<Option<Arc<Rule>>> {
         match text {
-            Some(text) => self.rule(text, known).map(Some),
+            Some(text) => self.rule(text, known, name).map(Some),
             None => Some(None),
         }
     }
@@ -278,10 +297,6 @@ impl Lowering<'_> {
         if let Some(sanitize) = rules.sanitize.as_ref().and_then(|list| list.first()) {
             let instead = "escape text where it is shown, as a page's `textContent` does; a `pattern` in the schema can refuse `<`";
             self.unsupported(sanitize.0.span, "`sanitize`", instead);
-        }
-        if let Some(audience) = &rules.audience {
-            let instead = "use a second room that only these readers may join";
-            self.unsupported(audience.span(), "`audience`", instead);
         }
     }
 }

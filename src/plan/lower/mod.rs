@@ -3,11 +3,13 @@
 //! Each section has its file. A part that cannot be lowered leaves a finding and a gap; the Plan is handed out only where nothing
 //! found is an error.
 
+mod audience;
 mod auth;
 mod contradiction;
 mod endpoint;
 mod frame;
 mod idle;
+mod joining;
 mod known;
 mod limit;
 mod line;
@@ -21,6 +23,7 @@ mod schema;
 mod security;
 mod server;
 mod shape;
+mod token;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,8 +33,9 @@ use crate::config::{Config, Files, Read, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::schema as schema_codes;
 use crate::diag::render::sort;
-use crate::diag::{Code, Diagnostic, Severity, Span};
+use crate::diag::{Code, Diagnostic, Severity, Sources, Span};
 use crate::plan::{Lines, Message, Plan, RateLimit};
+use crate::rule::Label;
 use crate::vocab::ByteSize;
 
 use name::{Names, Paths};
@@ -49,7 +53,7 @@ pub struct Outcome {
 /// Says what `read` means. Of `files` only the existence of those is asked that are read while serving.
 pub fn build(read: &Read, files: &dyn Files) -> Outcome {
     let complete = !has_error(&read.findings);
-    let mut lowering = Lowering::new(&read.config, files, complete);
+    let mut lowering = Lowering::new(read, files, complete);
     let plan = lowering.run().map(|plan| Plan {
         lines: line::lines(read),
         ..plan
@@ -86,7 +90,10 @@ struct Lowering<'a> {
     /// Whether everything that is written could be read: otherwise what seems unused may be used in what could not.
     complete: bool,
     findings: Vec<Diagnostic>,
+    sources: &'a Sources,
     rules: rule::Cache,
+    /// Every rule that is written, in the order in which they were met.
+    labels: Vec<Arc<Label>>,
     schemas: schema::Cache,
     auth_names: Names<'a>,
     limit_names: Names<'a>,
@@ -136,9 +143,12 @@ impl Amount for ByteSize {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(config: &'a Config, files: &'a dyn Files, complete: bool) -> Self {
+    fn new(read: &'a Read, files: &'a dyn Files, complete: bool) -> Self {
+        let config = &read.config;
         Self {
             config,
+            sources: &read.sources,
+            labels: Vec::new(),
             files,
             complete,
             findings: Vec::new(),
@@ -210,6 +220,7 @@ impl<'a> Lowering<'a> {
             pages,
             auth: auth.into_iter().collect::<Option<_>>()?,
             rate_limits: self.limits.drain(..).collect::<Option<_>>()?,
+            rules: std::mem::take(&mut self.labels),
             messages: self.messages.drain(..).collect::<Option<_>>()?,
             rooms: self.rooms.ordered(rooms)?,
             endpoints: self.endpoints.ordered(endpoints)?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, MayJoin, Protocol, SchemaSource, Spanned, Text};
+use crate::config::{self, Protocol, SchemaSource, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::{Diagnostic, nearest};
 use crate::plan::lower::message::At;
@@ -12,7 +12,7 @@ use crate::plan::lower::schema::Of;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{AnnounceTo, History, Inbox, Message, Overflow, Presence, Receipt, RoomKind};
-use crate::rule::{Known, Rule};
+use crate::rule::Known;
 use crate::schema::Schema;
 use crate::vocab::{MessageName, Pattern};
 
@@ -40,8 +40,10 @@ impl Lowering<'_> {
         let known = self.known_in_room(index);
         self.unsupported_room(written);
         let parameters = self.parameters(pattern.as_ref(), &written.params);
-        let may_join = self.may_join(written.may_join.as_ref(), &known);
-        let messages = self.messages_taken(&written.messages, &known, At::Room);
+        let name = &self.config.rooms[index].0.value;
+        let may_join = self.may_join(name, written.may_join.as_ref(), &known);
+        let messages = self.messages_taken(&written.messages, &known, At::Room(index));
+        let audiences = self.room_audiences(written, name, &known);
         let presence = self.presence(written.presence.as_ref());
         let history = written
             .history
@@ -69,6 +71,7 @@ impl Lowering<'_> {
             pattern: pattern?,
             parameters: parameters?,
             may_join: may_join?,
+            audiences: audiences?,
             messages: messages?,
             presence: presence?,
             history,
@@ -85,10 +88,6 @@ impl Lowering<'_> {
             let instead = "let the application join the room as a client, which hears the same";
             self.unsupported(event.span, "`webhooks`", instead);
         }
-        if let Some((name, _)) = room.audiences.first() {
-            let instead = "use a second room that only these readers may join";
-            self.unsupported(name.span, "`audiences`", instead);
-        }
         let Some(presence) = &room.presence else {
             return;
         };
@@ -103,22 +102,6 @@ impl Lowering<'_> {
                 "`every`",
                 "leave it out: each announcement is a frame",
             );
-        }
-    }
-
-    fn may_join(&mut self, written: Option<&MayJoin>, known: &Known) -> Option<Arc<Rule>> {
-        let instead =
-            "write a rule over what the token says, such as `params.room_id in user.claims.rooms`";
-        match written? {
-            MayJoin::Rule(text) => self.rule(text, known),
-            MayJoin::Http(call) => {
-                self.unsupported(call.span, "`may_join: {http: …}`", instead);
-                None
-            }
-            MayJoin::Token(token) => {
-                self.unsupported(token.span, "`may_join: {token: …}`", instead);
-                None
-            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::Text;
 use crate::diag::catalogue::rule as codes;
 use crate::diag::{Code, Diagnostic};
 use crate::plan::lower::Lowering;
-use crate::rule::{Expression, Known, Problem, Rule, Template};
+use crate::rule::{Expression, Known, Label, Problem, Rule, Template};
 
 /// What has been compiled.
 #[derive(Default)]
@@ -21,10 +21,41 @@ pub(super) struct Cache {
 type Compiled<T> = HashMap<String, Result<Arc<T>, Vec<Problem>>>;
 
 impl Lowering<'_> {
-    /// The rule in `text`; findings where it does not compile.
-    pub(super) fn rule(&mut self, text: &Text, known: &Known) -> Option<Arc<Rule>> {
+    /// The rule in `text`, which is the value of the key `name`; findings where it does not compile.
+    pub(super) fn rule(&mut self, text: &Text, known: &Known, name: &str) -> Option<Arc<Rule>> {
         let compiled = cached(&mut self.rules.rules, text, known, Rule::compile);
-        report(compiled, text, &mut self.findings)
+        let rule = report(compiled, text, &mut self.findings)?;
+        Some(Arc::new(rule.labelled(self.label(text, name))))
+    }
+
+    /// What the rule is called that is written as `text` under the key `name`. A type's rule is compiled for each room that takes
+    /// it, and has one label.
+    fn label(&mut self, text: &Text, name: &str) -> Arc<Label> {
+        let span = text.span();
+        let place = self.place(span);
+        self.labelled(name, place, text.shown())
+    }
+
+    /// The label of what decides under the key `name`, at `place`.
+    pub(super) fn labelled(&mut self, name: &str, place: String, text: String) -> Arc<Label> {
+        if let Some(label) = self.labels.iter().find(|label| *label.name == *name) {
+            return label.clone();
+        }
+        let label = Arc::new(Label {
+            index: self.labels.len(),
+            name: name.into(),
+            place: place.into(),
+            text: text.into(),
+        });
+        self.labels.push(label.clone());
+        label
+    }
+
+    /// The file and the line of `span`.
+    pub(super) fn place(&self, span: crate::diag::Span) -> String {
+        let path = self.sources.get(span.source).path.display();
+        let line = self.sources.line_column(span.source, span.start).line;
+        format!("{path}:{line}")
     }
 
     /// The expression in `text`; findings where it does not compile.

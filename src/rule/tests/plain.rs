@@ -152,7 +152,11 @@ fn agreed(rule: &Rule, facts: &Facts<'_>) -> Result<bool, String> {
 /// Asserts that both evaluators say the same, and that the plain form says it by itself where it says anything.
 fn compare(rule: &Rule, facts: &Facts<'_>) {
     let general = rule.allows_generally(facts);
-    let plain = rule.plain.as_ref().expect("all of these are plain");
+    let plain = rule
+        .compiled
+        .plain
+        .as_ref()
+        .expect("all of these are plain");
     match plain.test(&Sight::new(facts)) {
         Ok(answer) => assert_eq!(Ok(answer), general, "{}", rule.text()),
         Err(Stop::Fault(fault)) => assert_eq!(Err(fault.into()), general, "{}", rule.text()),
@@ -215,7 +219,7 @@ fn what_rules_mostly_say_is_plain() {
         ("query[data.name] == '2'", false),
     ] {
         let rule = Rule::compile(text, &everything()).expect(text);
-        assert_eq!(rule.plain.is_some(), is_plain, "{text}");
+        assert_eq!(rule.compiled.plain.is_some(), is_plain, "{text}");
         // Each of these that is not plain reads data, except for one.
         let data_tree = !is_plain && !text.starts_with("user.id.lower");
         assert_eq!(rule.reads().data_tree, data_tree, "{text}");
@@ -243,7 +247,7 @@ fn what_is_not_there_at_all_is_the_same_failure() {
         ),
     ] {
         let rule = Rule::compile(text, &anything()).expect(text);
-        assert!(rule.plain.is_some(), "{text}");
+        assert!(rule.compiled.plain.is_some(), "{text}");
         assert_eq!(
             agreed(&rule, &nothing),
             expected.map_err(str::to_owned),
@@ -272,7 +276,7 @@ fn steps_run_out_at_the_same_place() {
                 "data.long != data.long || query.x == 'h' || query.x < 'i'".to_owned(),
             ] {
                 let rule = Rule::compile(&text, &anything()).expect(&text);
-                assert!(rule.plain.is_some(), "{text}");
+                assert!(rule.compiled.plain.is_some(), "{text}");
                 answers.push(agreed(&rule, &facts));
             }
         }
@@ -315,7 +319,7 @@ fn long_texts_cost_the_same_steps() {
         ),
     ] {
         let rule = Rule::compile(text, &anything()).expect(text);
-        assert!(rule.plain.is_some(), "{text}");
+        assert!(rule.compiled.plain.is_some(), "{text}");
         assert_eq!(
             agreed(&rule, &world.facts()),
             expected.map_err(str::to_owned),
@@ -346,7 +350,7 @@ fn what_is_large_or_deep_is_handed_over() {
     ] {
         let world = World::new(json!({}), data);
         let rule = Rule::compile(text, &anything()).expect(text);
-        let plain = rule.plain.as_ref().expect(text);
+        let plain = rule.compiled.plain.as_ref().expect(text);
         let answer = plain.test(&Sight::new(&world.facts()));
         assert_eq!(answer == Err(Stop::Handover), is_handed_over, "{text}");
         assert_eq!(world.tree.get(), None, "{text}");
@@ -379,7 +383,7 @@ fn addresses_and_ids_are_the_same_text() {
         facts.connection = Some(connection);
         let text = format!("connection.ip == '{ip}' && connection.id.endsWith('05')");
         let rule = Rule::compile(&text, &anything()).expect(&text);
-        assert!(rule.plain.is_some(), "{text}");
+        assert!(rule.compiled.plain.is_some(), "{text}");
         assert_eq!(agreed(&rule, &facts), Ok(true), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, ConnectionFacts, Outcome, RefusalKind, Request};
 use crate::decision::{Inquiry, Step, Verdict};
-use crate::plan::{AuthMethod, AuthMode, Clause, Credential, Place};
+use crate::plan::{AuthMethod, AuthMode, Clause, Credential, KeySource, Place};
 use crate::transport::why::{Answering, Knock, Who};
 use crate::vocab::{Identity, Parameters, User, UserId};
 
@@ -22,7 +22,7 @@ struct Sent {
 }
 
 /// The user; nothing where a mode refuses, or no mode finds a credential.
-pub(super) fn identify(
+pub(super) async fn identify(
     answering: &Answering<'_>,
     knock: &Knock<'_>,
     inquiry: &mut Inquiry<'_>,
@@ -57,8 +57,13 @@ pub(super) fn identify(
     let modes = &knock.endpoint.auth;
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
-        let outcome = answering.authenticator.identify(alone, &request);
-        match settle(answering, knock, mode, outcome) {
+        let settled = if answering.around.is_running() || !fetches_keys(mode) {
+            let outcome = answering.authenticator.identify(alone, &request).await;
+            settle(answering, knock, mode, outcome).await
+        } else {
+            Settled::Unknown("its keys are fetched, which a running server does".to_owned())
+        };
+        match settled {
             Settled::Somebody(identity) => {
                 take(inquiry, mode, passed(mode, knock, &identity))?;
                 return Some(identity);
@@ -81,6 +86,14 @@ pub(super) fn identify(
     None
 }
 
+/// Whether the mode's keys come over the network.
+fn fetches_keys(mode: &AuthMode) -> bool {
+    match &mode.method {
+        AuthMethod::Jwt(jwt) => matches!(jwt.keys.source, KeySource::Issuer(_)),
+        _ => false,
+    }
+}
+
 /// What a mode makes of the request.
 enum Settled {
     Somebody(Identity),
@@ -91,7 +104,7 @@ enum Settled {
     Unknown(String),
 }
 
-fn settle(
+async fn settle(
     answering: &Answering<'_>,
     knock: &Knock<'_>,
     mode: &Arc<AuthMode>,
@@ -106,7 +119,7 @@ fn settle(
         Outcome::Refused(error @ AuthError::Missing { .. }) => Settled::PassedOver(error),
         Outcome::Refused(error) => refused(error),
         Outcome::AwaitFirstMessage { .. } => match &knock.question.who {
-            Who::Token(token) => match answering.authenticator.identify_token(mode, token) {
+            Who::Token(token) => match answering.authenticator.identify_token(mode, token).await {
                 Ok(identity) => Settled::Somebody(identity),
                 Err(error) => refused(error),
             },

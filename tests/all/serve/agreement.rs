@@ -462,7 +462,7 @@ async fn check(seed: u64, tally: &mut Tally) {
             around: &FileAlone,
             now: server.engine().clock().now(),
         };
-        let of_file = explain(&answering, &question).to_json();
+        let of_file = explain(&answering, &question).await.to_json();
         let headers = [("Authorization", KEY)];
         let of_server = server.http("POST", "/api/why", &headers, &text).await;
         assert_eq!(of_server.status, 200, "{of_server:?}");

@@ -4,11 +4,13 @@
 
 mod admission;
 mod agreement;
+mod audiences;
 mod auth;
 mod bench;
 mod client;
 mod compression;
 mod control;
+mod denials;
 mod drain;
 mod edge;
 mod errors;
@@ -24,6 +26,7 @@ mod memory;
 mod presence;
 mod protocols;
 mod queue;
+mod refresh;
 mod resume;
 mod rooms;
 mod routes;

@@ -4,7 +4,7 @@ use trunkline::engine::Publication;
 use trunkline::vocab::UserId;
 
 use crate::simulation::chance::Chance;
-use crate::simulation::house::{DOORS, ROOMS, USERS};
+use crate::simulation::house::{DOORS, Of, ROOMS, USERS};
 use crate::simulation::moves::{Handshake, Origin, Post};
 use crate::simulation::socket::{Manner, Socket};
 use crate::simulation::world::World;
@@ -30,6 +30,7 @@ pub(super) enum Kind {
     Members,
     History,
     Receive,
+    Turn,
     Plain,
     Stick,
     Loosen,
@@ -42,7 +43,7 @@ pub(super) enum Kind {
 }
 
 /// How often each kind comes.
-const WEIGHTS: [(Kind, usize); 28] = [
+const WEIGHTS: [(Kind, usize); 29] = [
     (Kind::Connect, 10),
     (Kind::Vanish, 3),
     (Kind::Goodbye, 1),
@@ -62,6 +63,7 @@ const WEIGHTS: [(Kind, usize); 28] = [
     (Kind::Members, 2),
     (Kind::History, 3),
     (Kind::Receive, 3),
+    (Kind::Turn, 4),
     (Kind::Plain, 4),
     (Kind::Stick, 4),
     (Kind::Loosen, 4),
@@ -229,7 +231,8 @@ impl World {
         } else {
             Handshake::Whole
         };
-        self.connect(user, door, socket, since, handshake)
+        let of = Of::new(action.part(20, 8)).welcome();
+        self.connect((user, of), door, socket, since, handshake)
             .map(|_| ())
     }
 

@@ -64,6 +64,8 @@ impl World {
             | What::Text(_)
             | What::Done { .. }
             | What::Left { .. }
+            | What::PutOut
+            | What::Turned { .. }
             | What::Pong { .. }
             | What::Reconnect => Ok(()),
         }

@@ -7,15 +7,19 @@ use trunkline::engine::{Attached, Connection, Engine, Phase};
 use trunkline::protocol::websocket::{Decoder, Limits, Role};
 
 use crate::simulation::expect::{Expect, RoomIndex};
-use crate::simulation::house::{Door, ROOMS};
+use crate::simulation::house::{Door, Of, ROOMS};
 use crate::simulation::room::Place;
 use crate::simulation::socket::{Bell, Socket};
 
 /// The place of the connection's own frames among its queues, behind those of the rooms.
 pub(super) const OWN: usize = ROOMS.len();
+/// The place of the acks of tokens.
+pub(super) const TURNS: usize = OWN + 1;
 
 pub(super) struct Client {
     pub(super) user: usize,
+    /// What its token says that it is of.
+    pub(super) of: Of,
     pub(super) door: &'static Door,
     pub(super) attached: Option<Attached>,
     pub(super) socket: Arc<Socket>,
@@ -54,7 +58,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(
-        user: usize,
+        (user, of): (usize, Of),
         door: &'static Door,
         attached: Attached,
         socket: Arc<Socket>,
@@ -67,6 +71,7 @@ impl Client {
         };
         Self {
             user,
+            of,
             door,
             attached: Some(attached),
             socket,
@@ -75,7 +80,7 @@ impl Client {
             // The first poll of a task needs no waking.
             waits_to_write: true,
             ending: false,
-            queues: vec![VecDeque::new(); OWN + 1],
+            queues: vec![VecDeque::new(); TURNS + 1],
             outstanding: 0,
             peak: 0,
             is_greedy: false,
@@ -167,6 +172,7 @@ impl Client {
         };
         let connection = attached.connection.clone();
         connection.register(&self.bell.waker());
+        engine.open_mail(&connection);
         self.waits_to_write = false;
         loop {
             if self.is_over(engine, &connection) {

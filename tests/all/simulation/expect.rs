@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::simulation::house::USERS;
+use crate::simulation::house::{Of, USERS};
 
 /// The number of a message that was published.
 pub(super) type Nonce = usize;
@@ -20,6 +20,8 @@ pub(super) struct Expect {
     pub(super) say: usize,
     /// Part of what a newcomer gets, beyond the bounds of its queue.
     pub(super) opening: bool,
+    /// Whom it is for; 0: everyone.
+    pub(super) audience: usize,
     /// It waited when the connection was closed in peace, and so comes before the close frame.
     pub(super) is_last_wish: bool,
 }
@@ -71,6 +73,13 @@ pub(super) enum What {
     Left {
         id: usize,
     },
+    /// The rules do not let it stay.
+    PutOut,
+    /// The ack of a token that says what it is of now.
+    Turned {
+        id: usize,
+        of: Of,
+    },
     Gap(Standing),
     /// Somebody came or went.
     Announcement {
@@ -110,6 +119,8 @@ impl What {
             Self::Welcome(_) => "welcome",
             Self::Joined { .. } => "joined",
             Self::Left { .. } => "left",
+            Self::PutOut => "put out",
+            Self::Turned { .. } => "turned",
             Self::Gap(_) => "gap",
             Self::Announcement { .. } => "announcement",
             Self::Here(_) => "here",
@@ -202,6 +213,8 @@ impl Received {
             What::Welcome(_) => is_type("welcome"),
             What::Joined { id, .. } => is_type("joined") && has_id(id),
             What::Left { id } => is_type("left") && has_id(id),
+            What::PutOut => is_type("left") && self.member("reason") == Some("forbidden"),
+            What::Turned { id, .. } => self.is_turn() && has_id(id),
             What::Gap(_) => is_type("gap"),
             What::Announcement { name, user, .. } => {
                 is_type(name) && self.user() == Some(USERS[*user])
@@ -213,6 +226,11 @@ impl Received {
             What::Pong { id } => is_type("pong") && has_id(id),
             What::Reconnect => is_type("reconnect"),
         }
+    }
+
+    /// The ack of a token, which comes when all that the one before let through has come.
+    pub(super) fn is_turn(&self) -> bool {
+        self.member("type") == Some("ack") && !self.has("message_id") && !self.has("room")
     }
 
     /// The answer to its sender, in the form of the message: without sender and number.

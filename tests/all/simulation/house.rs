@@ -24,25 +24,31 @@ messages:
   price: {schema: true, to: room, conflate: {key: data.key, every: 300ms}}
   pulse: {schema: true, to: room, conflate: {every: 500ms}}
   typing: {schema: true, to: room, history: false, overflow: drop}
+  secret: {schema: true, to: room, audience: staff}
+  whisper: {schema: true, to: others, audience: crew}
+  plan: {schema: true, to: room, audience: crew, conflate: {key: data.key, every: 300ms}}
   echo: {schema: true, to: sender}
   direct: {schema: true, to: {user: data.key}}
 rooms:
   "room:{n}":
-    may_join: "true"
-    messages: [line, post, note, aside, sync, price, pulse, typing]
+    may_join: "!('out' in user.claims.of)"
+    audiences: {staff: "'staff' in user.claims.of", crew: "'crew' in user.claims.of"}
+    messages: [line, post, note, aside, sync, price, pulse, typing, secret, whisper, plan]
     presence: {members: true, grace: 2s, announce: {joined: came, left: went}}
     history: {messages: 4, age: 20s, replay_on_join: 2}
     idempotency: {window: 10s, keys: 5}
   "hall:{n}":
     may_join: "true"
-    messages: [post, note, aside, sync, price, pulse, typing]
+    audiences: {crew: "'crew' in user.claims.of", staff: "'staff' in user.claims.of"}
+    messages: [post, note, aside, sync, price, pulse, typing, secret, whisper]
     presence: {members: true, grace: 0s, announce: {joined: came, left: went, present: here, to: room}}
     history: {messages: 40, age: 60s}
     idempotency: {window: 10s, keys: 5}
     limits: {users: 2}
   "live:{n}":
     may_join: "true"
-    messages: [post, note, aside, sync, price, typing]
+    audiences: {staff: "'staff' in user.claims.of"}
+    messages: [post, note, aside, sync, price, typing, secret]
     presence: {grace: 1s}
     idempotency: {window: 10s, keys: 5}
   "user:{id}":
@@ -96,7 +102,7 @@ endpoints:
     protocol: text
     text_message: line
     auto_join: ["room:1"]
-    render: {reply: "reply {data}", line: "line {data}", note: "note {data}", came: "came {user.id}", went: "went {user.id}"}
+    render: {reply: "reply {data}", line: "line {data}", note: "note {data}", secret: "secret {data}", came: "came {user.id}", went: "went {user.id}"}
     limits: {queue_frames: 8}
   /raw:
     auth: guest
@@ -222,6 +228,8 @@ pub(super) struct Kind {
     pub(super) grace: u64,
     pub(super) announces: Announces,
     pub(super) users_max: usize,
+    /// Whether a token may shut out of it.
+    pub(super) is_picky: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +249,8 @@ pub(super) enum Announces {
 }
 
 const ALL: &[&str] = &[
-    "post", "note", "aside", "sync", "price", "pulse", "typing", "line",
+    "post", "note", "aside", "sync", "price", "pulse", "typing", "line", "secret", "whisper",
+    "plan",
 ];
 
 const ROOM: Kind = Kind {
@@ -253,6 +262,7 @@ const ROOM: Kind = Kind {
     grace: 2_000,
     announces: Announces::Others,
     users_max: usize::MAX,
+    is_picky: true,
 };
 
 const INBOX: Kind = Kind {
@@ -263,6 +273,7 @@ const INBOX: Kind = Kind {
     inbox: Inbox::Received,
     grace: 0,
     announces: Announces::Nobody,
+    is_picky: false,
     ..ROOM
 };
 
@@ -270,21 +281,25 @@ static KINDS: [Kind; 6] = [
     ROOM,
     Kind {
         prefix: "hall",
-        messages: &["post", "note", "aside", "sync", "price", "pulse", "typing"],
+        messages: &[
+            "post", "note", "aside", "sync", "price", "pulse", "typing", "secret", "whisper",
+        ],
         keeps: Some((40, 60_000)),
         replay_on_join: 0,
         grace: 0,
         announces: Announces::Everyone,
         users_max: 2,
+        is_picky: false,
         ..ROOM
     },
     Kind {
         prefix: "live",
-        messages: &["post", "note", "aside", "sync", "price", "typing"],
+        messages: &["post", "note", "aside", "sync", "price", "typing", "secret"],
         keeps: None,
         replay_on_join: 0,
         grace: 1_000,
         announces: Announces::Nobody,
+        is_picky: false,
         ..ROOM
     },
     INBOX,
@@ -330,7 +345,7 @@ pub(super) enum Thins {
 pub(super) fn thins(message: &str) -> Thins {
     match message {
         "typing" => Thins::Drops,
-        "price" => Thins::Every(300),
+        "price" | "plan" => Thins::Every(300),
         "pulse" => Thins::Every(500),
         _ => Thins::No,
     }
@@ -338,5 +353,49 @@ pub(super) fn thins(message: &str) -> Thins {
 
 /// Whether a room that keeps messages keeps these.
 pub(super) fn is_stored(message: &str) -> bool {
-    matches!(message, "line" | "post")
+    matches!(message, "line" | "post" | "secret")
+}
+
+/// What a token says that one is of, as one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Of(usize);
+
+/// The words of a token: the audiences, and one that shuts out of some rooms.
+const WORDS: [&str; 3] = ["staff", "crew", "out"];
+/// The audiences, and everyone.
+pub(super) const AUDIENCES: usize = 3;
+
+impl Of {
+    pub(super) const fn new(number: usize) -> Self {
+        Self(number % 8)
+    }
+
+    /// Without the word that shuts out.
+    pub(super) const fn welcome(self) -> Self {
+        Self(self.0 % 4)
+    }
+
+    pub(super) fn words(self) -> Vec<&'static str> {
+        let numbered = WORDS.into_iter().enumerate();
+        let has = numbered.filter(|(number, _)| self.0 & (1 << number) != 0);
+        has.map(|(_, word)| word).collect()
+    }
+
+    pub(super) const fn is_out_of(self, kind: &Kind) -> bool {
+        self.0 & 4 != 0 && kind.is_picky
+    }
+
+    /// Whether it reads what is for an audience, by its number from 1 on; 0: everyone.
+    pub(super) const fn reads(self, audience: usize) -> bool {
+        audience == 0 || self.0 & (1 << (audience - 1)) != 0
+    }
+}
+
+/// The audience that a message is for, by its number from 1 on; 0: everyone.
+pub(super) fn audience(message: &str) -> usize {
+    match message {
+        "secret" => 1,
+        "whisper" | "plan" => 2,
+        _ => 0,
+    }
 }

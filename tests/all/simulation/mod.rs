@@ -40,7 +40,7 @@ type Tally = BTreeMap<&'static str, u64>;
 /// Seeds that a plain `cargo test` tries.
 const SEEDS: u64 = 300;
 /// What has to come up in that many.
-const SEEN: [&str; 31] = [
+const SEEN: [&str; 33] = [
     "message",
     "replay",
     "raw",
@@ -51,6 +51,8 @@ const SEEN: [&str; 31] = [
     "welcome",
     "joined",
     "left",
+    "put out",
+    "turned",
     "gap",
     "announcement",
     "here",

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use trunkline::engine::{Arrival, RequestFacts};
 use trunkline::plan::Endpoint;
 use trunkline::vocab::{Epoch, Position, RoomName, Seq};
 
-use crate::simulation::client::{Client, OWN};
-use crate::simulation::expect::{May, Nonce, RoomIndex, Standing, What};
+use crate::simulation::client::{Client, OWN, TURNS};
+use crate::simulation::expect::{May, Nonce, RoomIndex, Standing, What, id_text};
 use crate::simulation::house::{
-    Announces, DOORS, Door, Inbox, ROOMS, Speech, Thins, USERS, is_stored, thins,
+    self, Announces, DOORS, Door, Inbox, Of, ROOMS, Speech, Thins, USERS, is_stored, thins,
 };
 use crate::simulation::room::{Audience, Gap, Member, Place, Seen, Subject};
 use crate::simulation::socket::Socket;
@@ -65,7 +66,7 @@ impl World {
     /// A connection knocks, and comes in if it may. `since` is where the automatic rooms are resumed from.
     pub(super) fn connect(
         &mut self,
-        user: usize,
+        (user, of): (usize, Of),
         door: usize,
         socket: Arc<Socket>,
         since: Option<(RoomIndex, Place)>,
@@ -85,17 +86,18 @@ impl World {
             request: RequestFacts::default(),
             ip,
             deflation: None,
-            identity: self.identity(user),
+            identity: self.identity(user, of),
             since: position
                 .iter()
                 .map(|(room, _, position)| {
                     (RoomName::parse(ROOMS[*room]).expect("a name"), *position)
                 })
                 .collect(),
+            join_tokens: Vec::new(),
         };
         let here = self.of_user_at(user, door);
         let may = door.replaces || here.len() < door.of_user_max;
-        let admission = match (self.engine.admit(ticket, arrival), may) {
+        let admission = match (at_once(self.engine.admit(ticket, arrival)), may) {
             (Ok(admission), true) => admission,
             (Err(_), false) => return Ok(None),
             (Ok(_), false) => return Err("a connection too many was admitted".to_owned()),
@@ -112,7 +114,7 @@ impl World {
             self.clients[*older].end_in_peace();
         }
         let attached = self.engine.attach(admission, socket.clone(), Bytes::new());
-        let mut client = Client::new(user, door, attached, socket);
+        let mut client = Client::new((user, of), door, attached, socket);
         client.heard = self.ticked;
         self.clients.push(client);
         let index = self.clients.len() - 1;
@@ -155,7 +157,7 @@ impl World {
         since: Option<Place>,
         id: Option<usize>,
     ) -> Standing {
-        let user = self.clients[client].user;
+        let (user, of) = (self.clients[client].user, self.clients[client].of);
         let room = &mut self.rooms[index];
         let is_new = !room.members.contains_key(&user);
         let member = room.members.entry(user).or_insert(Member {
@@ -165,17 +167,17 @@ impl World {
         member.connections += 1;
         member.until = None;
         let standing = room.standing();
-        let (gap, replayed) = room.replay(since);
+        let (gap, replayed) = room.replay(since, of);
         let (kind, users) = (room.kind, room.members.len() as u64);
-        let mut opening: Vec<(What, May)> = Vec::new();
+        let mut opening: Vec<(What, May, usize)> = Vec::new();
         if let Some(id) = id {
             let standing = standing.clone();
-            opening.push((What::Joined { id, standing }, May::Nothing));
+            opening.push((What::Joined { id, standing }, May::Nothing, 0));
         }
         match gap {
             Gap::No => {}
-            Gap::Yes => opening.push((What::Gap(standing.clone()), May::Nothing)),
-            Gap::Perhaps => opening.push((What::Gap(standing.clone()), May::BeAbsent)),
+            Gap::Yes => opening.push((What::Gap(standing.clone()), May::Nothing, 0)),
+            Gap::Perhaps => opening.push((What::Gap(standing.clone()), May::BeAbsent, 0)),
         }
         for stored in replayed {
             let may = if stored.was_written {
@@ -183,15 +185,16 @@ impl World {
             } else {
                 May::Nothing
             };
-            opening.push((What::Message(stored.nonce), may));
+            opening.push((What::Message(stored.nonce), may, stored.audience));
         }
         if kind.announces == Announces::Everyone {
-            opening.push((What::Here(self.present(index)), May::Nothing));
+            opening.push((What::Here(self.present(index)), May::Nothing, 0));
         }
         self.clients[client].begin_replay();
-        for (what, may) in opening {
+        for (what, may, audience) in opening {
             let saying = Saying {
                 may,
+                audience,
                 opening: true,
                 ..IN_PLACE
             };
@@ -217,6 +220,27 @@ impl World {
         standing
     }
 
+    /// A connection's token is replaced: it is of `of` from now on.
+    pub(super) fn turn(&mut self, client: usize, of: Of) {
+        let id = self.next_id();
+        let identity = self.identity(self.clients[client].user, of);
+        let Some(connection) = self.clients[client].connection().cloned() else {
+            return;
+        };
+        let taken = self
+            .engine
+            .take_identity(&connection, identity, Some(&id_text(id)));
+        assert!(taken.is_ok(), "the token is the same user's");
+        self.clients[client].of = of;
+        for seat in self.clients[client].seats.clone() {
+            if of.is_out_of(self.rooms[seat].kind) {
+                self.exit(client, seat, Some(What::PutOut));
+            }
+        }
+        self.says_more();
+        self.tell(client, TURNS, What::Turned { id, of }, IN_PLACE);
+    }
+
     /// Who is in a room, with their connections.
     pub(super) fn present(&self, room: RoomIndex) -> Vec<(String, u64)> {
         let members = self.rooms[room].members.iter();
@@ -225,11 +249,12 @@ impl World {
             .collect()
     }
 
-    /// A connection gives a seat up: on purpose where there is an `id`.
-    pub(super) fn exit(&mut self, client: usize, index: RoomIndex, id: Option<usize>) {
+    /// A connection gives a seat up: not because it broke where there is a farewell.
+    pub(super) fn exit(&mut self, client: usize, index: RoomIndex, farewell: Option<What>) {
         let user = self.clients[client].user;
-        if let Some(id) = id {
-            self.tell(client, index, What::Left { id }, IN_PLACE);
+        let broke = farewell.is_none();
+        if let Some(farewell) = farewell {
+            self.tell(client, index, farewell, IN_PLACE);
         }
         self.clients[client].seats.retain(|seat| *seat != index);
         let now = self.now;
@@ -242,7 +267,7 @@ impl World {
         if member.connections > 0 {
             return;
         }
-        if id.is_none() && grace > 0 {
+        if broke && grace > 0 {
             member.until = Some(now + grace);
             return;
         }
@@ -327,20 +352,26 @@ impl World {
     fn publish(&mut self, index: RoomIndex, nonce: Nonce, origin: Origin) {
         let (now, name) = (self.now, self.facts[nonce].name);
         let audience = match (name, origin) {
-            ("aside", Origin::Client(client)) => Audience::NotUser(self.clients[client].user),
+            ("aside" | "whisper", Origin::Client(client)) => {
+                Audience::NotUser(self.clients[client].user)
+            }
             ("sync", Origin::Client(client)) => Audience::NotClient(client),
             _ => Audience::Everyone,
         };
         let what = What::Message(nonce);
+        let in_place = Saying {
+            audience: house::audience(name),
+            ..IN_PLACE
+        };
         if self.rooms[index].kind.keeps.is_some() && is_stored(name) {
-            let number = self.rooms[index].store(nonce, now);
+            let number = self.rooms[index].store(nonce, name, now);
             self.facts[nonce].stored = Some((number, self.rooms[index].life()));
         }
         match thins(name) {
-            Thins::No => self.say(index, &what, audience, IN_PLACE),
+            Thins::No => self.say(index, &what, audience, in_place),
             Thins::Drops => {
                 let may = May::BeDropped;
-                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
+                self.say(index, &what, audience, Saying { may, ..in_place });
             }
             Thins::Every(every) => {
                 let key = self.facts[nonce]
@@ -359,7 +390,7 @@ impl World {
                     kept_back: None,
                 };
                 self.rooms[index].subjects.insert(subject, begun);
-                self.say(index, &what, audience, Saying { may, ..IN_PLACE });
+                self.say(index, &what, audience, Saying { may, ..in_place });
             }
         }
     }
@@ -377,6 +408,11 @@ impl World {
     pub(super) fn is_inbox_of(&self, room: RoomIndex, user: usize, inbox: Inbox) -> bool {
         self.rooms[room].kind.inbox == inbox && ROOMS[room].ends_with(USERS[user])
     }
+}
+
+/// What nobody has to be asked for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("the file's rules decide")
 }
 
 /// The room of this name, in which `~` stands for the user.

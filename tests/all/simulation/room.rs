@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::simulation::expect::{Nonce, RoomIndex, Standing};
-use crate::simulation::house::{Inbox, Kind, kind_of};
+use crate::simulation::house::{AUDIENCES, Inbox, Kind, Of, audience, kind_of};
 
 const KEYS_MAX: usize = 5;
 const KEYS_WINDOW: u64 = 10_000;
@@ -16,8 +16,8 @@ pub(super) struct Room {
     pub(super) log: VecDeque<Stored>,
     /// How many were stored ever.
     pub(super) total: u64,
-    /// The last that a bound drove out.
-    pub(super) lost: u64,
+    /// The last of each audience that a bound drove out.
+    lost: [u64; AUDIENCES],
     /// The last that the inbox's owner has dealt with.
     pub(super) dealt: u64,
     keys: VecDeque<Key>,
@@ -36,6 +36,8 @@ pub(super) struct Member {
 pub(super) struct Stored {
     pub(super) number: u64,
     pub(super) nonce: Nonce,
+    /// Whom it is for.
+    pub(super) audience: usize,
     pub(super) at: u64,
     /// A connection of the inbox's owner has it.
     pub(super) was_written: bool,
@@ -100,7 +102,7 @@ impl Room {
             members: BTreeMap::new(),
             log: VecDeque::new(),
             total: 0,
-            lost: 0,
+            lost: [0; AUDIENCES],
             dealt: 0,
             keys: VecDeque::new(),
             lives: vec![Life {
@@ -139,20 +141,23 @@ impl Room {
         let Some((max, age)) = self.kind.keeps else {
             return;
         };
-        while self
-            .log
-            .front()
-            .is_some_and(|first| self.log.len() > max || now >= first.at + age)
-        {
-            self.lost = self.log.pop_front().map_or(0, |first| first.number);
+        for audience in 0..AUDIENCES {
+            let is_of = |stored: &&Stored| stored.audience == audience;
+            while let Some(first) = self.log.iter().find(is_of).copied()
+                && (self.log.iter().filter(is_of).count() > max || now >= first.at + age)
+            {
+                self.lost[audience] = first.number;
+                self.log.retain(|stored| stored.number != first.number);
+            }
         }
     }
 
-    pub(super) fn store(&mut self, nonce: Nonce, now: u64) -> u64 {
+    pub(super) fn store(&mut self, nonce: Nonce, name: &str, now: u64) -> u64 {
         self.total += 1;
         self.log.push_back(Stored {
             number: self.total,
             nonce,
+            audience: audience(name),
             at: now,
             was_written: false,
         });
@@ -178,21 +183,23 @@ impl Room {
         }
     }
 
-    /// What comes again to who joins, and whether something is missing.
-    pub(super) fn replay(&self, since: Option<Place>) -> (Gap, Vec<Stored>) {
+    /// What comes again to somebody of `of` who joins, and whether something is missing.
+    pub(super) fn replay(&self, since: Option<Place>, of: Of) -> (Gap, Vec<Stored>) {
         let kept = |after: u64| {
-            let kept = self.log.iter().copied();
+            let kept = self.read_by(of);
             kept.filter(move |stored| stored.number > after).collect()
         };
+        let lost = (0..AUDIENCES).filter(|audience| of.reads(*audience));
+        let lost = lost.map(|audience| self.lost[audience]).max().unwrap_or(0);
         if self.kind.keeps.is_none() {
             let gap = if since.is_some() { Gap::Yes } else { Gap::No };
             return (gap, Vec::new());
         }
         if self.kind.inbox != Inbox::No {
             let after = since.map_or(0, |since| since.number).max(self.dealt);
-            let missing = after < self.lost;
+            let missing = after < lost;
             let is_known =
-                self.kind.inbox == Inbox::Received && self.life() == self.first_life_of(self.lost);
+                self.kind.inbox == Inbox::Received && self.life() == self.first_life_of(lost);
             let gap = match (missing, is_known) {
                 (false, _) => Gap::No,
                 (true, true) => Gap::Yes,
@@ -202,13 +209,20 @@ impl Room {
         }
         match since {
             None => {
-                let newest = self.log.len().saturating_sub(self.kind.replay_on_join);
-                (Gap::No, self.log.iter().skip(newest).copied().collect())
+                let all: Vec<Stored> = self.read_by(of).collect();
+                let newest = all.len().saturating_sub(self.kind.replay_on_join);
+                (Gap::No, all[newest..].to_vec())
             }
-            Some(since) if since.number < self.lost => (Gap::Yes, kept(since.number)),
+            Some(since) if since.number < lost => (Gap::Yes, kept(since.number)),
             Some(since) if since.life != self.life() => (Gap::Perhaps, kept(since.number)),
             Some(since) => (Gap::No, kept(since.number)),
         }
+    }
+
+    /// What is kept that somebody of `of` reads.
+    pub(super) fn read_by(&self, of: Of) -> impl Iterator<Item = Stored> {
+        let kept = self.log.iter().copied();
+        kept.filter(move |stored| of.reads(stored.audience))
     }
 
     /// The life in which a number was given.

@@ -2,7 +2,7 @@
 
 use trunkline::protocol::websocket::{Event, Input};
 
-use crate::simulation::client::OWN;
+use crate::simulation::client::{OWN, TURNS};
 use crate::simulation::expect::{Expect, May, Received, RoomIndex, What};
 use crate::simulation::house::{ROOMS, Speech};
 use crate::simulation::world::World;
@@ -201,6 +201,7 @@ impl World {
     fn take(&mut self, index: usize, received: &Received) -> Result<Expect, String> {
         let client = &self.clients[index];
         let queue = match (client.door.speech, received.room()) {
+            (Speech::Json, None) if received.is_turn() => TURNS,
             (Speech::Json, None) => OWN,
             (Speech::Json, Some(name)) => room_index(name)?,
             (Speech::Text | Speech::Raw, _) => room_index(client.door.rooms[0])?,
@@ -239,7 +240,24 @@ impl World {
             self.go_without(index, queue, &expect, Some(&taken))?;
         }
         self.in_one_order(index, &taken)?;
+        self.turned_in_time(index, &taken)?;
         Ok(taken)
+    }
+
+    /// Behind the ack of a token nothing comes that only the one before let through.
+    fn turned_in_time(&self, index: usize, taken: &Expect) -> Result<(), String> {
+        let What::Turned { of, .. } = taken.what else {
+            return Ok(());
+        };
+        let late = self.clients[index].queues.iter().flatten().find(|expect| {
+            expect.say < taken.say && expect.may == May::Nothing && !of.reads(expect.audience)
+        });
+        match late {
+            Some(late) => Err(format!(
+                "{index} has a new token acknowledged before {late:?}"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// A reader did not get `expect`: was that allowed?

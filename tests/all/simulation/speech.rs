@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::simulation::action::{Action, Kind};
 use crate::simulation::expect::{Nonce, RoomIndex, What, id_text};
-use crate::simulation::house::{Inbox, ROOMS, Speech, USERS};
+use crate::simulation::house::{Inbox, Of, ROOMS, Speech, USERS};
 use crate::simulation::moves::{Origin, Post};
 use crate::simulation::room::{Audience, Place};
 use crate::simulation::world::{IN_PLACE, World};
@@ -85,6 +85,7 @@ impl World {
                 self.ask_for_history(client, self.seat_or(client, room, action), action)
             }
             Kind::Receive => self.say_received(client, action),
+            Kind::Turn => self.turn(client, Of::new(action.part(19, 11))),
             _ => {}
         }
     }
@@ -147,7 +148,8 @@ impl World {
             return;
         }
         let error = |code| What::Error { id: Some(id), code };
-        if kind.inbox != Inbox::No && !ROOMS[room].ends_with(USERS[user]) {
+        let is_strange = kind.inbox != Inbox::No && !ROOMS[room].ends_with(USERS[user]);
+        if is_strange || self.clients[client].of.is_out_of(kind) {
             self.tell_alone(client, error("forbidden"));
             return;
         }
@@ -182,7 +184,7 @@ impl World {
             return;
         }
         if self.clients[client].seats.contains(&room) {
-            self.exit(client, room, Some(id));
+            self.exit(client, room, Some(What::Left { id }));
         } else {
             let id = Some(id);
             self.tell_alone(
@@ -208,9 +210,9 @@ impl World {
         if let Some(nonce) = known.filter(|_| !action.once_in(6, 4)) {
             return nonce;
         }
-        const NAMES: [&str; 12] = [
+        const NAMES: [&str; 17] = [
             "post", "post", "post", "note", "aside", "sync", "price", "price", "pulse", "typing",
-            "line", "post",
+            "line", "post", "secret", "secret", "secret", "whisper", "plan",
         ];
         self.note(
             NAMES[action.part(7, NAMES.len())],
@@ -324,11 +326,8 @@ impl World {
             100
         };
         frame["limit"] = limit.into();
-        let mut kept: Vec<Nonce> = self.rooms[room]
-            .log
-            .iter()
-            .map(|stored| stored.nonce)
-            .collect();
+        let kept = self.rooms[room].read_by(self.clients[client].of);
+        let mut kept: Vec<Nonce> = kept.map(|stored| stored.nonce).collect();
         let before = action
             .once_in(13, 2)
             .then(|| action.part(14, kept.len().max(1)));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::simulation::expect::{May, RoomIndex, What};
+use crate::simulation::house;
 use crate::simulation::room::{Audience, Room, Subject};
 use crate::simulation::world::{IN_PLACE, Saying, World};
 
@@ -68,6 +69,7 @@ impl World {
         for (name, nonce, audience) in due {
             let may = May::BeReplaced(self.subject(format!("{room}/{name}")));
             let group = self.groups;
+            let of = house::audience(self.facts[nonce].name);
             self.say(
                 room,
                 &What::Message(nonce),
@@ -75,6 +77,7 @@ impl World {
                 Saying {
                     may,
                     group,
+                    audience: of,
                     ..IN_PLACE
                 },
             );

@@ -12,7 +12,7 @@ use trunkline::vocab::{Identity, Timestamp, User, UserId, VirtualClock};
 
 use crate::simulation::client::{Client, OWN};
 use crate::simulation::expect::{Expect, May, Nonce, RoomIndex, What};
-use crate::simulation::house::{Announces, ROOMS, Speech, USERS};
+use crate::simulation::house::{Announces, Of, ROOMS, Speech, USERS};
 use crate::simulation::room::{Audience, Room};
 
 /// A message that was published.
@@ -68,12 +68,15 @@ pub(super) struct Saying {
     pub(super) group: usize,
     /// A newcomer gets it before anything else.
     pub(super) opening: bool,
+    /// Whom it is for; 0: everyone.
+    pub(super) audience: usize,
 }
 
 pub(super) const IN_PLACE: Saying = Saying {
     may: May::Nothing,
     group: 0,
     opening: false,
+    audience: 0,
 };
 
 fn metrics(plan: &Plan) -> Metrics {
@@ -87,10 +90,12 @@ fn metrics(plan: &Plan) -> Metrics {
         .iter()
         .map(|endpoint| endpoint.path.as_str())
         .collect();
+    let rules: Vec<&str> = plan.rules.iter().map(|rule| &*rule.name).collect();
     Metrics::new(&MetricNames {
         messages: &messages,
         endpoints: &endpoints,
         limits: &[],
+        rules: &rules,
         reject_codes: &RejectCode::ALL.map(RejectCode::as_str),
         close_codes: &CloseCode::ALL.map(CloseCode::as_u16),
     })
@@ -149,9 +154,13 @@ impl World {
         *self.tally.entry(what).or_default() += 1;
     }
 
-    pub(super) fn identity(&self, user: usize) -> Identity {
+    pub(super) fn identity(&self, user: usize, of: Of) -> Identity {
+        let user = User {
+            claims: Arc::new(serde_json::json!({"of": of.words()})),
+            ..(*self.users[user]).clone()
+        };
         Identity {
-            user: self.users[user].clone(),
+            user: Arc::new(user),
             expires_at: None,
         }
     }
@@ -213,10 +222,16 @@ impl World {
                 Audience::NotUser(user) => client.user != user,
                 Audience::NotClient(other) => index != other,
             };
+            let included = included && client.of.reads(saying.audience);
             if included && client.attached.is_some() && client.seats.contains(&room) {
                 self.tell(index, room, what.clone(), saying);
             }
         }
+    }
+
+    /// What is told from now on comes later than all before.
+    pub(super) const fn says_more(&mut self) {
+        self.says += 1;
     }
 
     /// One connection has to get it, in the form that it speaks.
@@ -236,6 +251,7 @@ impl World {
             group: saying.group,
             say: self.says,
             opening: saying.opening,
+            audience: saying.audience,
             is_last_wish: false,
         };
         self.clients[client].expect(queue, expect);
@@ -251,7 +267,7 @@ impl World {
         match what {
             What::Message(nonce) => {
                 let fact = &self.facts[*nonce];
-                let is_shown = matches!(fact.name, "line" | "note");
+                let is_shown = matches!(fact.name, "line" | "note" | "secret");
                 is_shown
                     .then(|| format!("{} {}", fact.name, fact.data.as_str().unwrap_or_default()))
             }
@@ -276,7 +292,7 @@ impl World {
         let nonce = self.facts.len();
         let text = format!("{nonce:06}");
         let data = match name {
-            "price" | "direct" => serde_json::json!({"n": text, "key": USERS[key % 3]}),
+            "price" | "direct" | "plan" => serde_json::json!({"n": text, "key": USERS[key % 3]}),
             _ => Value::from(text),
         };
         self.facts.push(Fact {

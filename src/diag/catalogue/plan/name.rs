@@ -106,6 +106,34 @@ parameter that was meant would stay unchecked:
         params: {room_id: {pattern: \"^[a-z0-9-]{1,40}$\"}}",
 };
 
+/// An audience that the room does not have.
+pub static UNKNOWN_AUDIENCE: Code = Code {
+    slug: "plan/unknown-audience",
+    severity: Severity::Error,
+    summary: "a message type is for an audience that its room does not have",
+    explanation: "\
+`audience` of a message type names one of the `audiences` of the rooms that take it: each of these rooms says who is of it.
+
+    messages:
+      note: {schema: true, to: room, audience: staff}
+    rooms:
+      \"desk:{ticket}\":
+        may_join: user.authenticated
+        audiences: {staff: \"user.claims.role == 'agent'\"}
+        messages: [note]",
+};
+
+/// More audiences than a member's set has places.
+pub static TOO_MANY_AUDIENCES: Code = Code {
+    slug: "plan/too-many-audiences",
+    severity: Severity::Error,
+    summary: "a room has more than 8 audiences",
+    explanation: "\
+A room tells 8 audiences apart at most. Two groups that read the same messages are one audience, whose rule joins theirs:
+
+    audiences: {staff: \"user.claims.role in ['agent', 'lead']\"}",
+};
+
 /// Declared, never cited.
 pub static UNUSED: Code = Code {
     slug: "plan/unused",
@@ -113,7 +141,7 @@ pub static UNUSED: Code = Code {
     summary: "something is declared and used nowhere",
     explanation: "\
 What is declared and never cited has no effect, and is often a slip in the place that should cite it: an auth mode that no
-endpoint uses, a rate limit that limits nothing. Cite it or remove it.",
+endpoint uses, a rate limit that limits nothing, an audience that no message is for. Cite it or remove it.",
 };
 
 /// Not a name of a message type.

@@ -99,12 +99,12 @@ close every reader's connection. Make the queue at least as large as the message
 pub static WEAK_SECRET: Code = Code {
     slug: "plan/weak-secret",
     severity: Severity::Error,
-    summary: "a token secret has fewer than 32 bytes",
+    summary: "a token secret has too few bytes",
     explanation: "\
 Whoever guesses the secret of `HS256` can sign tokens for any user. A captured token is enough to try candidates at billions a
-second, so the secret needs 32 random bytes at least (RFC 7518, section 3.2):
+second, so the secret needs as many random bytes as the hash has (RFC 7518, section 3.2): 32, with `HS384` 48 and with `HS512` 64.
 
-    openssl rand -base64 32
+    openssl rand -base64 64
 
 Put it into the environment (`secret: \"${JWT_SECRET}\"`) or a file (`secret_file: jwt.key`), not into channels.yaml.",
 };
@@ -161,6 +161,19 @@ pub static BAD_ORIGIN: Code = Code {
 Browsers send the origin of a page as scheme, host and, where it is not the usual one, port, in small letters, without a path:
 `https://app.example.com`, `http://localhost:3000`. It is compared as text, so anything else would never match. `same-origin` stands
 for pages of the same host and port, `*` for any page.",
+};
+
+/// Not a URL that can be asked.
+pub static BAD_URL: Code = Code {
+    slug: "plan/bad-url",
+    severity: Severity::Error,
+    summary: "the application cannot be asked at this URL",
+    explanation: "\
+A question to the application goes to a URL of HTTP, with a host:
+
+    rooms:
+      \"desk:{ticket}\":
+        may_join: {http: {url: \"http://127.0.0.1:9000/may-join\", timeout: 3s, cache: 30s}}",
 };
 
 /// Cross-site WebSocket hijacking.

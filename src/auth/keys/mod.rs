@@ -1,0 +1,160 @@
+//! Keys that tokens are verified with, and where they come from: the file itself, a set in another file, an issuer.
+//!
+//! A [`Keychain`] belongs to one list of algorithms. It opens tokens: form, header, signature. The keys come from the Plan and
+//! from where the Plan says; a token's header is never asked for a key (RFC 8725 §3.1), only which of ours it is signed with.
+
+mod fetch;
+mod file;
+mod header;
+mod issuer;
+mod private;
+mod ring;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+pub use private::{PrivateKey, PrivateKeyError};
+
+pub(super) use header::{JOIN_TYPE, TokenType};
+pub(super) use issuer::Fetching;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use crate::auth::AuthError;
+use crate::plan::key::{JwtAlgorithm, Key};
+use crate::plan::{KeySource, TokenKeys};
+use crate::vocab::{Clock, Monotonic};
+
+use file::SetFile;
+use header::Parts;
+use issuer::{Issuer, Want};
+use ring::Ring;
+
+/// Opens the tokens that are signed with one list of algorithms and one source of keys.
+pub(super) struct Keychain {
+    algorithms: Vec<JwtAlgorithm>,
+    /// None until they have come for the first time.
+    ring: watch::Sender<Option<Arc<Ring>>>,
+    source: Source,
+}
+
+/// What may bring other keys.
+enum Source {
+    Fixed,
+    File(SetFile),
+    Issuer(Issuer),
+}
+
+impl fmt::Debug for Keychain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keychain({:?})", self.algorithms)
+    }
+}
+
+impl Keychain {
+    /// The keys of `keys`, as far as they are known without asking anybody.
+    pub(super) fn new(keys: &TokenKeys) -> Self {
+        let (known, source) = match &keys.source {
+            KeySource::Fixed(known) => (Some(known), Source::Fixed),
+            KeySource::File { path, keys } => {
+                (Some(keys), Source::File(SetFile::new(path.clone())))
+            }
+            KeySource::Issuer(keys) => (None, Source::Issuer(Issuer::new(keys.clone()))),
+        };
+        let ring = known.map(|known| Arc::new(Ring::new(known)));
+        Self {
+            algorithms: keys.algorithms.clone(),
+            ring: watch::Sender::new(ring),
+            source,
+        }
+    }
+
+    /// The claims of a token of the type `wanted`, whose header and signature are good by the keys that are here.
+    ///
+    /// # Errors
+    /// The token is not good, or there are no keys yet.
+    pub(super) fn open_now(
+        &self,
+        token: &str,
+        wanted: TokenType,
+    ) -> Result<Map<String, Value>, AuthError> {
+        let parts = Parts::split(token)?;
+        let header = parts.header(&self.algorithms, wanted)?;
+        let ring = self.ring.borrow().clone();
+        let ring = ring.ok_or(AuthError::KeysUnavailable)?;
+        ring.check(&header, &parts)?;
+        parts.claims()
+    }
+
+    /// As [`open_now`](Self::open_now). Waits for an issuer's keys where the first are being fetched, or where the token's own is
+    /// not known and the issuer may be asked again: once, and no longer than a handshake may take.
+    ///
+    /// # Errors
+    /// As [`open_now`](Self::open_now).
+    pub(super) async fn open(
+        &self,
+        token: &str,
+        wanted: TokenType,
+        clock: &dyn Clock,
+    ) -> Result<Map<String, Value>, AuthError> {
+        let opened = self.open_now(token, wanted);
+        let want = match &opened {
+            Err(AuthError::KeysUnavailable) => Want::First,
+            Err(AuthError::KeyUnknown) => Want::Other,
+            _ => return opened,
+        };
+        match &self.source {
+            Source::Issuer(issuer) if issuer.wait(want, clock.monotonic()).await => {
+                self.open_now(token, wanted)
+            }
+            _ => opened,
+        }
+    }
+
+    /// Fetches the keys of an issuer again and again; ends at once where they are elsewhere.
+    pub(super) async fn fetch(&self, fetching: &Fetching) {
+        if let Source::Issuer(issuer) = &self.source {
+            issuer.run(fetching, |keys| self.take(keys)).await;
+        }
+    }
+
+    /// Has the fetching look at the clock.
+    pub(super) fn wake(&self) {
+        if let Source::Issuer(issuer) = &self.source {
+            issuer.wake();
+        }
+    }
+
+    /// Waits until there are keys.
+    pub(super) async fn arrive(&self) {
+        // An error would say that the keychain is gone, which we hold.
+        let _ = self.ring.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Looks at the file of keys, where they are in one, and takes those of a new version. Blocks.
+    pub(super) fn refresh_file(&self, now: Monotonic) {
+        if let Source::File(file) = &self.source
+            && let Some(keys) = file.refresh(now)
+        {
+            self.take(&keys);
+        }
+    }
+
+    /// Whether its keys are in a file that may change.
+    pub(super) const fn is_watched(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
+    /// Whether its keys are fetched.
+    pub(super) const fn is_fetched(&self) -> bool {
+        matches!(self.source, Source::Issuer(_))
+    }
+
+    fn take(&self, keys: &[Key]) {
+        self.ring.send_replace(Some(Arc::new(Ring::new(keys))));
+    }
+}

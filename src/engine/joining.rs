@@ -1,0 +1,335 @@
+//! Who may join which room, and as what: the rules of the room, evaluated when somebody wants in.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::auth::{AuthError, RefusalKind};
+use crate::decision::{self, Target};
+use crate::engine::connection::Connection;
+use crate::engine::doors::{audiences_of, question};
+use crate::engine::limit::Subject;
+use crate::engine::pipeline::Refused;
+use crate::engine::seat::SaidBy;
+use crate::engine::{Engine, Hall};
+use crate::plan::{Endpoint, MayJoin, RoomKind};
+use crate::protocol::{Reject, RejectCode};
+use crate::room::Room;
+use crate::rule::{Facts, Rule};
+use crate::vocab::{AudienceSet, Position, RoomName, Timestamp, User, UserId};
+use crate::webhook::Unanswered;
+
+/// What lets somebody into a room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    /// The room's audiences that it makes one a reader of.
+    pub(super) audiences: AudienceSet,
+    /// Who says so.
+    pub(super) said_by: SaidBy,
+    /// Until when it lets in.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl Pass {
+    /// For as long as may be.
+    pub(super) const fn by_rules(audiences: AudienceSet) -> Self {
+        Self {
+            audiences,
+            said_by: SaidBy::Rules,
+            expires_at: None,
+        }
+    }
+
+    const fn told(audiences: AudienceSet) -> Self {
+        Self {
+            said_by: SaidBy::Pass,
+            ..Self::by_rules(audiences)
+        }
+    }
+}
+
+/// The room that there is.
+pub(super) fn target_of(hall: &Hall) -> Target {
+    Target {
+        name: hall.name.clone(),
+        kind: hall.kind.clone(),
+        parameters: hall.parameters.clone(),
+    }
+}
+
+/// Who wants into a room, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// What rules see of it.
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) user: &'a User,
+    pub(super) endpoint: &'a Endpoint,
+    /// Join tokens that it has.
+    pub(super) tokens: &'a [Box<str>],
+}
+
+/// An answer that takes its time.
+pub(super) type Ruling = Pin<Box<dyn Future<Output = Result<Pass, Reject>> + Send>>;
+
+/// Whether somebody may join.
+pub(super) enum Decision {
+    /// It is known.
+    Known(Result<Pass, Reject>),
+    /// Somebody is being asked.
+    Asked(Ruling),
+}
+
+impl Decision {
+    /// What `asked` comes to, where that is known already.
+    fn asked(asked: impl Future<Output = Result<Pass, Reject>> + Send + 'static) -> Self {
+        let mut asked: Ruling = Box::pin(asked);
+        match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(pass) => Self::Known(pass),
+            Poll::Pending => Self::Asked(asked),
+        }
+    }
+
+    /// Waits for it, at most until `deadline`.
+    pub(super) async fn settle(self, deadline: Instant) -> Result<Pass, Reject> {
+        match self {
+            Self::Known(pass) => pass,
+            Self::Asked(ruling) => timeout_at(deadline, ruling).await.unwrap_or_else(|_| {
+                let text = "whether you may join could not be told in time: try again";
+                Err(Reject::new(RejectCode::Unavailable, text))
+            }),
+        }
+    }
+}
+
+impl Engine {
+    /// The room called `name`, if a declared pattern has it.
+    pub(super) fn target(&self, name: &str) -> Result<Target, Reject> {
+        decision::target(&self.plan, name)
+    }
+
+    /// Whether somebody may join, or who is asked about it.
+    pub(super) fn rule_on(self: &Arc<Self>, target: &Target, wish: Wish<'_>) -> Decision {
+        let users_count = self
+            .rooms
+            .find(target.name.as_str())
+            .map_or(0, |hall| hall.lock().room.members.users_count());
+        let facts = target.facts(users_count, wish.facts);
+        match &target.kind.may_join {
+            MayJoin::Rule(rule) => Decision::Known(self.judge(rule, target, &facts)),
+            MayJoin::Http { .. } => {
+                let by_rules = self.audiences(target, &facts);
+                self.ask_application(target, wish.user, wish.endpoint, by_rules)
+            }
+            MayJoin::Token { .. } => {
+                let by_rules = self.audiences(target, &facts);
+                self.ask_for_token(target, wish.user, wish.tokens, by_rules)
+            }
+        }
+    }
+
+    /// What the room's own rules say.
+    pub(super) fn judge(
+        &self,
+        rule: &Rule,
+        target: &Target,
+        facts: &Facts<'_>,
+    ) -> Result<Pass, Reject> {
+        decision::is_let_in(self, rule, target, facts)?;
+        Ok(Pass::by_rules(self.audiences(target, facts)))
+    }
+
+    /// The audiences that the room's rules say somebody is of.
+    pub(super) fn audiences(&self, target: &Target, facts: &Facts<'_>) -> AudienceSet {
+        let audiences = target.kind.audiences.iter().enumerate();
+        let of = audiences.filter(|(_, audience)| self.holds(&audience.rule, facts));
+        of.filter_map(|(number, _)| AudienceSet::of(number))
+            .collect()
+    }
+
+    fn ask_application(
+        self: &Arc<Self>,
+        target: &Target,
+        user: &User,
+        endpoint: &Endpoint,
+        by_rules: AudienceSet,
+    ) -> Decision {
+        let parameters = target.parameters.iter();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.into()));
+        let (room, path) = (target.name.as_str(), endpoint.path.as_str());
+        let question = question(user, room, parameters.collect(), path);
+        let asked = self.doors.ask(&target.kind, &user.id, &question);
+        let (engine, target, user) = (self.clone(), target.clone(), user.id.clone());
+        Decision::asked(async move {
+            let verdict = asked.await.map_err(|unanswered| {
+                let text = "whether you may join cannot be told now: try again";
+                let reject = Reject::new(RejectCode::Unavailable, text);
+                match unanswered {
+                    Unanswered::Open { retry_after } => reject.retry_after(retry_after),
+                    Unanswered::Busy | Unanswered::Failed => reject,
+                }
+            })?;
+            if !verdict.allow {
+                engine.not_let_in(&target, &user);
+                let reject = decision::may_not_join(&target.name).cause("may_join: http");
+                return Err(match &verdict.reason {
+                    Some(reason) => Reject {
+                        message: reason.to_string().into(),
+                        ..reject
+                    },
+                    None => reject,
+                });
+            }
+            let pass = match verdict.audiences {
+                Some(audiences) => Pass::told(audiences),
+                None => Pass::by_rules(by_rules),
+            };
+            Ok(Pass {
+                expires_at: verdict.expires_at,
+                ..pass
+            })
+        })
+    }
+
+    fn ask_for_token(
+        self: &Arc<Self>,
+        target: &Target,
+        user: &User,
+        tokens: &[Box<str>],
+        by_rules: AudienceSet,
+    ) -> Decision {
+        if tokens.is_empty() {
+            self.not_let_in(target, &user.id);
+            let text = format!("`{}` is joined with a `token`", target.name);
+            return Decision::Known(Err(Reject::new(RejectCode::Forbidden, text)));
+        }
+        let Some(authenticator) = self.authenticator.get().cloned() else {
+            let reject = Reject::new(RejectCode::Internal, "internal error");
+            return Decision::Known(Err(reject.cause("nobody verifies tokens")));
+        };
+        let (engine, target, user) = (self.clone(), target.clone(), user.id.clone());
+        let tokens = tokens.to_vec();
+        Decision::asked(async move {
+            let (kind, room) = (&target.kind, target.name.as_str());
+            let mut outcome = Err(AuthError::NoTokens);
+            for token in &tokens {
+                outcome = authenticator
+                    .open_join_token(kind, token, &user, room)
+                    .await;
+                // One that is for another room says nothing about this one.
+                if !matches!(outcome, Err(AuthError::JoinRoom)) {
+                    break;
+                }
+            }
+            let grant = outcome.map_err(|error| {
+                if error.kind() == RefusalKind::Unavailable {
+                    return Reject::new(RejectCode::Unavailable, error.to_string());
+                }
+                engine.not_let_in(&target, &user);
+                let reject = Reject::new(RejectCode::Forbidden, error.to_string());
+                reject.cause(error.cause().unwrap_or("may_join: token"))
+            })?;
+            let pass = match &grant.audiences {
+                Some(names) => {
+                    let named = audiences_of(kind, names.iter().map(|name| &**name));
+                    Pass::told(named.map_err(|text| Reject::new(RejectCode::Forbidden, text))?)
+                }
+                None => Pass::by_rules(by_rules),
+            };
+            Ok(Pass {
+                expires_at: grant.expires_at,
+                ..pass
+            })
+        })
+    }
+
+    fn not_let_in(&self, target: &Target, user: &UserId) {
+        if let Some(label) = target.kind.may_join.label() {
+            self.denied(label, Some(user.as_str()), Some(target.name.as_str()));
+        }
+    }
+
+    /// Whether the room has a place for `user`.
+    pub(super) fn has_place(&self, target: &Target, user: &User) -> Result<(), Reject> {
+        match self.rooms.find(target.name.as_str()) {
+            Some(hall) => place_in(&hall.kind, &hall.name, &hall.lock().room, user),
+            None => Ok(()),
+        }
+    }
+
+    /// A frame asks to join.
+    pub(super) fn join_by_frame(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        (name, since): (&str, Option<Position>),
+        token: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<(), Refused> {
+        let is_here = self.spend_join(connection, name)?;
+        let target = self.target(name)?;
+        let endpoint = &connection.endpoint;
+        decision::is_joined_here(endpoint, &target)?;
+        let asks = !matches!(target.kind.may_join, MayJoin::Rule(_));
+        let user = connection.identity();
+        let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
+        let decision = if is_here && asks {
+            // Nobody is asked about who is in already.
+            Decision::Known(Ok(Pass::by_rules(AudienceSet::NONE)))
+        } else {
+            let tokens: Vec<Box<str>> = token.into_iter().map(Into::into).collect();
+            let wish = Wish {
+                facts: &facts,
+                user: &user,
+                endpoint,
+                tokens: &tokens,
+            };
+            self.rule_on(&target, wish)
+        };
+        match decision {
+            Decision::Known(pass) => {
+                self.join(connection, &target, pass?, since, Some(id))?;
+            }
+            Decision::Asked(ruling) => self.join_later(connection, target, since, id, ruling),
+        }
+        Ok(())
+    }
+
+    /// Takes what a join costs; says whether the connection is in the room already.
+    fn spend_join(&self, connection: &Connection, name: &str) -> Result<bool, Refused> {
+        let endpoint = &connection.endpoint;
+        let mut inner = connection.inner.lock();
+        let subject = Subject {
+            user: Some(&connection.user.id),
+            ip: Some(connection.ip),
+            endpoint: Some(endpoint),
+            room: None,
+        };
+        self.limits
+            .spend(&endpoint.join_limits, subject, Some(&mut inner.buckets))
+            .map_err(Refused::TooFast)?;
+        let is_here = inner.seats.iter().any(|seat| seat.name.as_str() == name);
+        let doorstep = inner.doorstep.as_ref();
+        if doorstep.is_some_and(|doorstep| doorstep.awaits(name)) {
+            let text = format!("whether you may join `{name}` is being asked already");
+            return Err(Reject::new(RejectCode::Conflict, text).into());
+        }
+        let pending = doorstep.map_or(0, |doorstep| doorstep.pending());
+        if !is_here {
+            decision::room_left(endpoint, inner.seats.len() + pending)?;
+        }
+        Ok(is_here)
+    }
+}
+
+pub(super) fn place_in(
+    kind: &RoomKind,
+    name: &RoomName,
+    room: &Room,
+    user: &User,
+) -> Result<(), Reject> {
+    if room.has(&user.id) {
+        return Ok(());
+    }
+    decision::has_place(kind, name, room.members.users_count())
+}

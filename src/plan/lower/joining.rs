@@ -1,0 +1,62 @@
+//! `may_join`: a rule, the application, or a signed token.
+
+use std::time::Duration;
+
+use crate::config::{self, Spanned};
+use crate::diag::catalogue::plan as codes;
+use crate::plan::lower::server::value;
+use crate::plan::lower::{Lowering, finding};
+use crate::plan::{HttpCall, HttpUrl, MayJoin, Patience};
+use crate::rule::Known;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Lowering<'_> {
+    /// Who may join the rooms of the pattern `room`.
+    pub(super) fn may_join(
+        &mut self,
+        room: &str,
+        written: Option<&config::MayJoin>,
+        known: &Known,
+    ) -> Option<MayJoin> {
+        let name = format!("rooms.{room}.may_join");
+        match written? {
+            config::MayJoin::Rule(text) => self.rule(text, known, &name).map(MayJoin::Rule),
+            config::MayJoin::Http(call) => {
+                let label = self.labelled(&name, self.place(call.span), "http".to_owned());
+                let call = self.join_call(call)?;
+                Some(MayJoin::Http { call, label })
+            }
+            config::MayJoin::Token(token) => {
+                let label = self.labelled(&name, self.place(token.span), "token".to_owned());
+                let keys = self.token_keys(&token.value.algorithms, token.value.key.as_ref())?;
+                Some(MayJoin::Token { keys, label })
+            }
+        }
+    }
+
+    fn join_call(&mut self, written: &Spanned<config::HttpCall>) -> Option<HttpCall> {
+        let call = &written.value;
+        if let Some(forward) = call.forward.first() {
+            let message = "`forward` has no effect: a join has no request to pass on".to_owned();
+            let help = "remove it: the application gets the user, the room, its parameters and the endpoint";
+            self.no_effect(forward.span(), message, help);
+        }
+        let timeout = self.above_zero(call.timeout, TIMEOUT, "timeout");
+        let url = call.url.as_ref()?;
+        let parsed = HttpUrl::parse(url.as_str()).map_err(|error| {
+            let message = format!("the application cannot be asked at this URL: {error}");
+            let help = "write it like `http://127.0.0.1:9000/may-join`";
+            self.find(finding(&codes::BAD_URL, url.span(), message, help));
+        });
+        Some(HttpCall {
+            url: parsed.ok()?,
+            secret: None,
+            timeout,
+            patience: Patience {
+                cache: value(call.cache, Duration::ZERO),
+                stale: Duration::ZERO,
+            },
+        })
+    }
+}
