@@ -550,7 +550,9 @@ async fn who_was_blocked_while_it_came_in_does_not_stay() {
         join_tokens: Vec::new(),
     };
     let admission = engine.admit(ticket, arrival);
-    let admission = admission.await.unwrap_or_else(|refused| panic!("{refused:?}"));
+    let admission = admission
+        .await
+        .unwrap_or_else(|refused| panic!("{refused:?}"));
     let order = BlockOrder {
         target: BlockTarget::User(user),
         until: Timestamp::parse("2026-11-22T13:00:00Z").expect("a moment"),
