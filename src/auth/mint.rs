@@ -41,7 +41,9 @@ pub enum MintError {
         error: AuthError,
     },
     /// The mode verifies with public keys, so that it has none that signs.
-    #[error("`{0}` only verifies: sign with the issuer's private key, `--key FILE.pem`")]
+    #[error(
+        "the auth mode `{0}` only verifies: sign with the issuer's private key, `--key FILE.pem`"
+    )]
     NoPrivateKey(Box<str>),
     /// The key can do none of the mode's algorithms.
     #[error("the auth mode `{mode}` takes {algorithms}, and {kind} can do none of them")]
@@ -53,6 +55,9 @@ pub enum MintError {
         /// What the key is.
         kind: KeyKind,
     },
+    /// The key of this name verifies join tokens with public keys.
+    #[error("`{0}` only verifies: sign with the application's private key, `--key FILE.pem`")]
+    NoJoinKey(Box<str>),
     /// The rooms of this pattern take no join tokens.
     #[error(
         "rooms of the pattern `{0}` are not joined by a token: only `may_join: {{token: …}}` takes them"
@@ -152,7 +157,7 @@ pub fn mint_join(
     let does = |key: &PrivateKey| doable(keys, key).is_some();
     let secret = known.iter().filter_map(PrivateKey::of_secret).find(does);
     let key = key.or(secret.as_ref());
-    let key = key.ok_or_else(|| MintError::NoPrivateKey(label.name.clone()))?;
+    let key = key.ok_or_else(|| MintError::NoJoinKey(label.name.clone()))?;
     let algorithm = doable(keys, key).ok_or(MintError::Sign)?;
     let issued = now.as_seconds();
     let seconds = i64::try_from(mint.expires.as_secs()).unwrap_or(i64::MAX);

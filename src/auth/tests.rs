@@ -19,7 +19,7 @@ use crate::plan::{
 use crate::rule::{ConnectionFacts, Known, Template};
 use crate::vocab::{Clock, ConnectionId, Identity, Parameters, Secret, Timestamp, VirtualClock};
 
-const NOW: u64 = 1_795_341_600;
+pub(in crate::auth) const NOW: u64 = 1_795_341_600;
 const SECRET: &str = "a-test-secret-of-at-least-32-bytes!!";
 /// What no error may repeat.
 const HIDDEN: &str = "hunter2";
@@ -31,7 +31,7 @@ fn shared(secret: &str) -> TokenKeys {
     }
 }
 
-fn jwt() -> Jwt {
+pub(in crate::auth) fn jwt() -> Jwt {
     Jwt {
         keys: shared(SECRET),
         credential: Credential::Request(vec![
@@ -52,7 +52,7 @@ fn jwt() -> Jwt {
     }
 }
 
-fn mode(index: usize, method: AuthMethod) -> Arc<AuthMode> {
+pub(in crate::auth) fn mode(index: usize, method: AuthMethod) -> Arc<AuthMode> {
     Arc::new(AuthMode {
         index,
         name: format!("mode{index}").into(),
@@ -60,7 +60,7 @@ fn mode(index: usize, method: AuthMethod) -> Arc<AuthMode> {
     })
 }
 
-fn clock() -> Arc<VirtualClock> {
+pub(in crate::auth) fn clock() -> Arc<VirtualClock> {
     Arc::new(VirtualClock::new(Timestamp::from_millis(NOW * 1000)))
 }
 
@@ -90,7 +90,7 @@ fn good() -> String {
 }
 
 /// Whose token it is, by keys that are there: nothing is waited for.
-fn identify_token(
+pub(in crate::auth) fn identify_token(
     authenticator: &Authenticator,
     mode: &AuthMode,
     token: &str,

@@ -15,7 +15,6 @@ use crate::engine::joining::Pass;
 use crate::engine::link::Link;
 use crate::engine::outbox::Outbox;
 use crate::engine::outlet::Outlet;
-use crate::engine::refresh::Tokens;
 use crate::engine::seat::Seat;
 use crate::engine::timer::TimerKey;
 use crate::plan::Endpoint;
@@ -84,11 +83,7 @@ pub struct RequestFacts {
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) seats: Vec<Seat>,
-    /// Rooms that it has ever entered.
-    stays: u32,
-    /// What came of later tokens.
-    pub(super) tokens: Option<Box<Tokens>>,
-    /// What it waits for.
+    /// What it waits for, and what came later.
     pub(super) doorstep: Option<Box<Doorstep>>,
     pub(super) buckets: ConnectionBuckets,
     /// What is to be done for it next.
@@ -104,19 +99,17 @@ pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
 
 impl Inner {
     /// Takes a seat.
-    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass) -> u32 {
-        self.stays = self.stays.wrapping_add(1);
+    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass, stay: u32) {
         if self.seats.is_empty() {
             // Most are in one room.
             self.seats.reserve_exact(1);
         }
         self.seats.push(Seat {
             hall: hall.clone(),
-            stay: self.stays,
+            stay,
             audiences: pass.audiences,
             said_by: pass.said_by,
         });
-        self.stays
     }
 
     /// Makes who sits on `seat` a reader of other audiences; says whether it still sits there.
@@ -194,7 +187,7 @@ impl Connection {
             return None;
         }
         let inner = self.inner.lock();
-        inner.tokens.as_ref()?.fresh().map(of)
+        inner.doorstep.as_ref()?.tokens.as_ref()?.fresh().map(of)
     }
 
     /// A later token was taken, of which the client was told nothing yet.

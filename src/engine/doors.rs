@@ -31,9 +31,12 @@ pub(super) struct Verdict {
 /// A question is told apart by its user and all that is asked.
 type Key = (UserId, u64, u64);
 
+/// The answers about one kind of rooms.
+type Asked = Answers<Key, Arc<Verdict>>;
+
 /// What is asked, by the index of the kind of rooms.
 pub(super) struct Doors {
-    answers: Box<[Option<Arc<Answers<Key, Arc<Verdict>>>>]>,
+    answers: Box<[Option<Arc<Asked>>]>,
     /// Two, so that who knows one secret by chance cannot make two questions look the same.
     hashers: [RandomState; 2],
     /// None where nobody is asked.

@@ -11,7 +11,8 @@ use crate::decision::Target;
 use crate::engine::connection::Connection;
 use crate::engine::joining::{Pass, Ruling};
 use crate::engine::link::Phase;
-use crate::engine::seat::Seat;
+use crate::engine::refresh::Tokens;
+use crate::engine::seat::{SaidBy, Seat};
 use crate::engine::timer::{Stay, Timer, TimerKey};
 use crate::engine::{Engine, Hall};
 use crate::protocol::{Reject, RejectCode};
@@ -20,6 +21,8 @@ use crate::vocab::{Identity, Position, Timestamp};
 /// What stands at a connection's door.
 #[derive(Default)]
 pub(super) struct Doorstep {
+    /// What came of later tokens.
+    pub(super) tokens: Option<Tokens>,
     mail: Vec<Mail>,
     pending: Vec<Pending>,
     /// Joins that were ever pending.
@@ -119,9 +122,11 @@ impl Engine {
                 // It may have been called off.
                 let Some(pending) = pending else { return };
                 let (target, since) = (&pending.target, pending.since);
-                let id = pending.id.as_deref();
-                let joined =
-                    pass.and_then(|pass| self.join(connection, target, pass, since, Some(id)));
+                let id = Some(pending.id.as_deref());
+                let joined = pass.and_then(|pass| {
+                    let pass = self.renewed(connection, target, pass);
+                    self.join(connection, target, pass, since, id)
+                });
                 (pending.id, joined.map(|_| ()))
             }
             Mail::Token(number, id, outcome) => {
@@ -132,6 +137,19 @@ impl Engine {
         if let Err(reject) = result {
             self.refuse(connection, id.as_deref(), &reject.into());
         }
+    }
+
+    /// `pass` as it is now: meanwhile a fresh token may have come, of which the room's rules say something else.
+    fn renewed(&self, connection: &Connection, target: &Target, pass: Pass) -> Pass {
+        if pass.said_by == SaidBy::Pass || target.kind.audiences.is_empty() {
+            return pass;
+        }
+        let hall = self.rooms.find(target.name.as_str());
+        let users_count = hall.map_or(0, |hall| hall.lock().room.members.users_count());
+        let user = connection.identity();
+        let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
+        let audiences = self.audiences(target, &target.facts(users_count, &facts));
+        Pass { audiences, ..pass }
     }
 
     /// Joins when `ruling` says that it may be; meanwhile the connection's other frames go on.

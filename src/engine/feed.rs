@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use crate::engine::changeover::Changeover;
 use crate::engine::conflation::Conflation;
 use crate::engine::connection::Connection;
 use crate::engine::reader::{Change, Passage, Reader, Reading, STAYS, Writing};
-use crate::engine::refresh::Changeover;
 use crate::engine::waiting::Keep;
 use crate::protocol::Frame;
 use crate::vocab::{AudienceSet, Monotonic, Seq};
@@ -33,12 +33,16 @@ pub struct Feed {
     says_bytes: usize,
     /// Frames for one connection each.
     answers: Vec<Answer>,
-    /// Readers whose audiences change.
-    changes: Vec<Change>,
+    /// Readers whose audiences change, while any do.
+    changes: Option<Box<Changes>>,
     /// What is thinned, while anything is.
     conflation: Option<Box<Conflation>>,
     pub(super) flushing: bool,
 }
+
+/// Changes of readers: seldom any, so that a room has but a pointer for them.
+#[derive(Debug, Default)]
+struct Changes(Vec<Change>);
 
 /// A frame for one reader.
 #[derive(Debug)]
@@ -96,7 +100,7 @@ impl Feed {
     pub(super) fn has_work(&self) -> bool {
         !(self.says.is_empty()
             && self.answers.is_empty()
-            && self.changes.is_empty()
+            && self.changes.is_none()
             && self.entering.is_empty()
             && self.leaving.is_empty())
     }
@@ -138,7 +142,7 @@ impl Feed {
 
     /// The connection of this number reads what is for `audiences` from here on; `over` is told when it does.
     pub(super) fn change(&mut self, serial: u64, audiences: AudienceSet, over: Arc<Changeover>) {
-        self.changes.push(Change {
+        self.changes.get_or_insert_default().0.push(Change {
             serial,
             stay: self.leaving.get(&serial).map_or(0, Vec::len),
             from: self.says.len(),
@@ -228,7 +232,10 @@ impl Feed {
             entering: std::mem::take(&mut self.entering),
             leaving: std::mem::take(&mut self.leaving),
             says: std::mem::take(&mut self.says),
-            changes: std::mem::take(&mut self.changes),
+            changes: self
+                .changes
+                .take()
+                .map_or_else(Vec::new, |changes| changes.0),
             answers: {
                 let mut answers = std::mem::take(&mut self.answers);
                 answers.sort_by_key(|answer| answer.serial);

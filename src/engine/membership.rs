@@ -1,16 +1,17 @@
 //! Joining and leaving rooms, and who is told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::broker::memory::HallState;
 use crate::decision::{self, Target};
+use crate::engine::changeover::Changeover;
 use crate::engine::connection::Connection;
 use crate::engine::feed::{Audience, Feed};
 use crate::engine::flush;
 use crate::engine::joining::{Pass, place_in};
 use crate::engine::presence::{MEMBERS_PAGE_MAX, gap, joined, members_frame, standing};
 use crate::engine::reader::Reading;
-use crate::engine::refresh::Changeover;
 use crate::engine::seat::Seat;
 use crate::engine::timer::{Grace as GraceTimer, Timer};
 use crate::engine::{Engine, Hall};
@@ -79,7 +80,8 @@ impl Engine {
                 if arrival == Arrival::New {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
-                let stay = connection.inner.lock().sit(hall, pass);
+                let stay = self.stays.fetch_add(1, Ordering::Relaxed);
+                connection.inner.lock().sit(hall, pass, stay);
                 if let Some(expires_at) = pass.expires_at {
                     self.end_stay_at(connection, stay, expires_at);
                 }

@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod block;
 mod bucket;
+mod changeover;
 mod closing;
 mod conflation;
 mod connection;
@@ -47,7 +48,7 @@ mod users;
 mod waiting;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -104,6 +105,8 @@ pub struct Engine {
     subjects: std::hash::RandomState,
     node: u32,
     message_count: AtomicU64,
+    /// Numbers the stays of connections in rooms.
+    stays: AtomicU32,
     /// The monotonic time at the last tick, in milliseconds: exact enough for signs of life.
     coarse_millis: AtomicU64,
     ticks: AtomicU64,
@@ -138,6 +141,7 @@ impl Engine {
             endpoint_keys: Mutex::new(Keys::new(ENDPOINT_KEYS_WINDOW, ENDPOINT_KEYS_MAX)),
             node: random_u32(),
             message_count: AtomicU64::new(0),
+            stays: AtomicU32::new(0),
             coarse_millis: AtomicU64::new(clock.monotonic().as_millis()),
             ticks: AtomicU64::new(0),
             draining: AtomicBool::new(false),

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::engine::changeover::Changeover;
 use crate::engine::connection::Connection;
-use crate::engine::refresh::Changeover;
 use crate::protocol::Frame;
 use crate::vocab::{AudienceSet, Seq};
 

@@ -4,17 +4,16 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::auth::{AuthError, Authenticator, RefusalKind};
 use crate::decision::Judge;
 use crate::engine::Engine;
+use crate::engine::changeover::Changeover;
 use crate::engine::connection::Connection;
 use crate::engine::doorstep::Mail;
 use crate::engine::joining::target_of;
 use crate::engine::seat::{SaidBy, Seat};
 use crate::plan::{AuthMethod, AuthMode, Endpoint, Expiry, MayJoin, Protocol};
-use crate::protocol::{CloseCode, Frame, Object, Reject, RejectCode};
+use crate::protocol::{CloseCode, Object, Reject, RejectCode};
 use crate::vocab::{AudienceSet, Identity, Monotonic, Timestamp, User};
 
 /// How long before a token's end its client is told.
@@ -48,81 +47,28 @@ impl Tokens {
         }
     }
 
-    /// Whether one more may come now; otherwise when.
-    fn spend(&mut self, now: Monotonic) -> Result<(), Duration> {
+    /// The number of one more, if that may come now; otherwise when it may.
+    fn spend(&mut self, now: Monotonic) -> Result<u32, Duration> {
         let full_at = self.full_at.max(now).after(TOKEN_EVERY);
         let wait = full_at.since(now).saturating_sub(TOKEN_EVERY * TOKEN_BURST);
         if !wait.is_zero() {
             return Err(wait);
         }
         self.full_at = full_at;
-        Ok(())
+        self.count += 1;
+        Ok(self.count)
+    }
+
+    /// Whether no token is in force that came behind the one of this number; then that is.
+    fn is_newest(&mut self, number: u32) -> bool {
+        let is_newest = self.in_force < number;
+        self.in_force = self.in_force.max(number);
+        is_newest
     }
 
     /// Who the last token says it is, and until when.
     pub(super) const fn fresh(&self) -> Option<&Identity> {
         self.fresh.as_ref()
-    }
-}
-
-/// A token takes effect: its ack goes when everything has been written that the one before let through, behind that one's ack.
-#[derive(Debug)]
-pub(super) struct Changeover {
-    connection: Arc<Connection>,
-    ack: Option<Frame>,
-    progress: Mutex<Progress>,
-}
-
-#[derive(Debug)]
-struct Progress {
-    /// Rooms that have not changed over, the token before, and one until all are known.
-    waits_for: usize,
-    /// The token behind.
-    next: Option<Arc<Changeover>>,
-}
-
-impl Changeover {
-    fn new(connection: &Arc<Connection>, ack: Option<Frame>) -> Arc<Self> {
-        Arc::new(Self {
-            connection: connection.clone(),
-            ack,
-            progress: Mutex::new(Progress {
-                waits_for: 1,
-                next: None,
-            }),
-        })
-    }
-
-    /// Has to be told of one more.
-    pub(super) fn one_more(self: &Arc<Self>) -> Arc<Self> {
-        self.progress.lock().waits_for += 1;
-        self.clone()
-    }
-
-    /// `next` waits for this one, unless it is over.
-    fn then(&self, next: &Arc<Self>) {
-        let mut progress = self.progress.lock();
-        if progress.waits_for > 0 {
-            progress.next = Some(next.one_more());
-        }
-    }
-
-    /// One of those that it waits for is over.
-    pub(super) fn done(&self) {
-        let next = {
-            let mut progress = self.progress.lock();
-            progress.waits_for -= 1;
-            if progress.waits_for > 0 {
-                return;
-            }
-            progress.next.take()
-        };
-        if let Some(ack) = &self.ack {
-            self.connection.send(ack);
-        }
-        if let Some(next) = next {
-            next.done();
-        }
     }
 }
 
@@ -147,13 +93,12 @@ impl Engine {
             let text = "no tokens are taken here: connect again with the new credential";
             return Err(Reject::new(RejectCode::BadFrame, text));
         };
-        connection
-            .spend_token(self.clock.monotonic())
-            .map_err(|wait| {
-                let text = "too many tokens in a short time";
-                Reject::new(RejectCode::RateLimited, text).retry_after(wait)
-            })?;
-        let number = connection.next_token();
+        let now = self.clock.monotonic();
+        let number = connection.with_tokens(now, |tokens| tokens.spend(now));
+        let number = number.map_err(|wait| {
+            let text = "too many tokens in a short time";
+            Reject::new(RejectCode::RateLimited, text).retry_after(wait)
+        })?;
         let token: Box<str> = token.into();
         let mut verified = Box::pin(async move {
             let mut outcome = Err(AuthError::NoTokens);
@@ -189,7 +134,8 @@ impl Engine {
         id: Option<&str>,
     ) -> Result<(), Reject> {
         let identity = outcome.map_err(|error| unauthenticated(&error))?;
-        if !connection.is_newest(number) {
+        let now = self.clock.monotonic();
+        if !connection.with_tokens(now, |tokens| tokens.is_newest(number)) {
             let text = "a newer token has been taken meanwhile";
             return Err(Reject::new(RejectCode::Conflict, text));
         }
@@ -213,7 +159,9 @@ impl Engine {
         }
         let expires_at = identity.expires_at;
         let user = identity.user.clone();
-        connection.take_identity(identity, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        connection.with_tokens(now, |tokens| tokens.fresh = Some(identity));
+        connection.was_refreshed();
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
         if let Some(rule) = &connection.endpoint.allow
             && !self.allows(rule, &facts)
@@ -227,7 +175,10 @@ impl Engine {
                 .finish()
         });
         let over = Changeover::new(connection, ack);
-        if let Some(before) = connection.change_over(&over) {
+        let before = connection.with_tokens(now, |tokens| {
+            std::mem::replace(&mut tokens.over, Arc::downgrade(&over)).upgrade()
+        });
+        if let Some(before) = before {
             before.then(&over);
         }
         let seats = connection.inner.lock().seats.clone();
@@ -339,48 +290,11 @@ fn unauthenticated(error: &AuthError) -> Reject {
 }
 
 impl Connection {
-    fn spend_token(&self, now: Monotonic) -> Result<(), Duration> {
+    /// Does something with what came of later tokens, of which there may be none yet.
+    fn with_tokens<T>(&self, now: Monotonic, act: impl FnOnce(&mut Tokens) -> T) -> T {
         let mut inner = self.inner.lock();
-        let tokens = inner
-            .tokens
-            .get_or_insert_with(|| Box::new(Tokens::new(now)));
-        tokens.spend(now)
-    }
-
-    /// The number of a token that comes.
-    fn next_token(&self) -> u32 {
-        let mut inner = self.inner.lock();
-        inner.tokens.as_mut().map_or(0, |tokens| {
-            tokens.count += 1;
-            tokens.count
-        })
-    }
-
-    /// Whether no token is in force that came behind the one of this number; then that is.
-    fn is_newest(&self, number: u32) -> bool {
-        let mut inner = self.inner.lock();
-        inner.tokens.as_mut().is_some_and(|tokens| {
-            let is_newest = tokens.in_force < number;
-            tokens.in_force = tokens.in_force.max(number);
-            is_newest
-        })
-    }
-
-    fn take_identity(&self, identity: Identity, now: Monotonic) {
-        let mut inner = self.inner.lock();
-        let tokens = inner
-            .tokens
-            .get_or_insert_with(|| Box::new(Tokens::new(now)));
-        tokens.fresh = Some(identity);
-        drop(inner);
-        self.was_refreshed();
-    }
-
-    /// A token begins to take effect; returns the one before, where it has not yet.
-    fn change_over(&self, over: &Arc<Changeover>) -> Option<Arc<Changeover>> {
-        let mut inner = self.inner.lock();
-        let tokens = inner.tokens.as_mut()?;
-        std::mem::replace(&mut tokens.over, Arc::downgrade(over)).upgrade()
+        let doorstep = inner.doorstep.get_or_insert_default();
+        act(doorstep.tokens.get_or_insert_with(|| Tokens::new(now)))
     }
 }
 
@@ -395,20 +309,26 @@ mod tests {
     fn tokens_come_one_a_second_and_five_at_once() {
         let at = |millis: u64| Monotonic::from_nanos(millis * 1_000_000);
         let mut tokens = Tokens::new(at(10_000));
-        for _ in 0..5 {
-            assert_eq!(tokens.spend(at(10_000)), Ok(()));
+        for number in 1..=5 {
+            assert_eq!(tokens.spend(at(10_000)), Ok(number));
         }
         let wait = Duration::from_secs(1);
         assert_eq!(tokens.spend(at(10_000)), Err(wait));
-        assert_eq!(
-            tokens.spend(at(10_400)),
-            Err(wait - Duration::from_millis(400))
-        );
-        assert_eq!(tokens.spend(at(11_000)), Ok(()));
+        let less = Duration::from_millis(600);
+        assert_eq!(tokens.spend(at(10_400)), Err(less));
+        assert_eq!(tokens.spend(at(11_000)), Ok(6));
         assert!(tokens.spend(at(11_999)).is_err());
-        for _ in 0..5 {
-            assert_eq!(tokens.spend(at(60_000)), Ok(()));
+        for number in 7..=11 {
+            assert_eq!(tokens.spend(at(60_000)), Ok(number));
         }
         assert!(tokens.spend(at(60_000)).is_err());
+    }
+
+    #[test]
+    fn the_newest_token_is_in_force() {
+        let mut tokens = Tokens::new(Monotonic::from_nanos(0));
+        for (number, is_newest) in [(2, true), (1, false), (2, false), (3, true)] {
+            assert_eq!(tokens.is_newest(number), is_newest, "{number}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::vocab::AudienceSet;
 pub(super) struct Seat {
     /// The room.
     pub(super) hall: Arc<Hall>,
-    /// Which of the connection's stays it is, whatever the room.
+    /// Tells it from all other stays of the connection.
     pub(super) stay: u32,
     /// The room's audiences that the connection is of.
     pub(super) audiences: AudienceSet,

@@ -374,13 +374,6 @@ fn what_does_not_run_yet_is_told_with_what_does() {
         (
             vec![(
                 "rooms",
-                "{'room:{room_id}': {may_join: {http: {url: 'http://x'}}, messages: [message]}}",
-            )],
-            "`may_join: {http: …}`",
-        ),
-        (
-            vec![(
-                "rooms",
                 "{'room:{room_id}': {may_join: 'true', messages: [message], presence: {state: {cursor: true}}}}",
             )],
             "`state`",
@@ -676,6 +669,203 @@ fn what_has_no_effect_is_told() {
     }
 }
 
+fn pem(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys");
+    std::fs::read_to_string(folder.join(name)).expect("the fixture is there")
+}
+
+/// What is found of `auth.guest.jwt`, beside files of keys.
+fn keys_told(jwt: &str) -> Vec<String> {
+    let jwk =
+        r#"{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let oct = format!(r#"{{"kty": "oct", "k": "{}"}}"#, "A".repeat(86));
+    let set = |jwk: &str| format!("{{\"keys\": [{jwk}]}}");
+    let files = MemoryFiles::default()
+        .with(
+            "channels.yaml",
+            file(&[("auth", &format!("{{guest: {{jwt: {{{jwt}}}}}}}"))]),
+        )
+        .with("rsa.pem", pem("rsa-2048.pem"))
+        .with("both.pem", pem("rsa-2048.pem") + &pem("p256.pem"))
+        .with("short.pem", pem("rsa-1024.pem"))
+        .with("private.pem", pem("p256.pem").replace("PUBLIC", "PRIVATE"))
+        .with("ed25519.json", set(jwk))
+        .with("oct.json", set(&oct))
+        .with("both.json", set(&format!("{oct}, {jwk}")))
+        .with(
+            "private.json",
+            set(&jwk.replace("\"x\"", "\"d\": \"AA\", \"x\"")),
+        )
+        .with("new.json", set(r#"{"kty": "new"}"#))
+        .with("empty.json", set(""));
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let outcome = build(&read, &files);
+    let is_error = |finding: &crate::diag::Diagnostic| finding.code.severity == Severity::Error;
+    assert_eq!(
+        outcome.plan.is_none(),
+        outcome.findings.iter().any(is_error),
+        "{jwt}"
+    );
+    let findings = outcome.findings.iter();
+    findings
+        .map(|finding| format!("{}: {}", finding.code.slug, finding.message))
+        .collect()
+}
+
+#[test]
+fn keys_and_algorithms_fit_each_other() {
+    let secret = "secret: '${JWT_SECRET}'";
+    let with = |algorithms: &str, key: &str| format!("algorithms: [{algorithms}], {key}");
+    let wrong = |message: &str| vec![format!("plan/wrong-algorithm: {message}")];
+    for (jwt, expected) in [
+        (with("HS256", secret), vec![]),
+        (with("RS256", "public_key_file: rsa.pem"), vec![]),
+        (with("RS256, PS512", "public_key_file: rsa.pem"), vec![]),
+        (with("RS256, ES256", "public_key_file: both.pem"), vec![]),
+        (with("EdDSA", "jwks_file: ed25519.json"), vec![]),
+        (with("RS256, EdDSA", "jwks_file: ed25519.json"), vec![]),
+        (with("HS512", "jwks_file: oct.json"), vec![]),
+        (with("EdDSA", "jwks_file: both.json"), vec![]),
+        (with("RS256", "jwks_url: 'https://id.example.com/keys?v=2'"), vec![]),
+        (with("RS256", "jwks_url: 'http://127.0.0.1:9000/keys'"), vec![]),
+        (with("RS256", "issuer_discovery: 'https://id.example.com/realms/main/'"), vec![]),
+        (with("RS256", secret), wrong("`RS256` needs an RSA key: it cannot be done with a secret")),
+        (
+            with("HS256, RS256", secret),
+            vec![
+                "plan/wrong-algorithm: `HS256` and `RS256` in one mode: what verifies the one could be used to forge the other".into(),
+                "plan/wrong-algorithm: `RS256` needs an RSA key: it cannot be done with a secret".into(),
+            ],
+        ),
+        (with("", secret), wrong("`algorithms` is empty, so that every token is refused")),
+        (with("HS256, HS256", secret), vec!["plan/repeated: `HS256` stands twice in this list".into()]),
+        (
+            with("HS512", secret),
+            vec!["plan/weak-secret: the secret has fewer than 64 bytes, which `HS512` needs: tokens could be forged by guessing it".into()],
+        ),
+        (
+            with("HS256", "public_key_file: rsa.pem"),
+            wrong("`HS256` needs a secret: it cannot be done with `rsa.pem`, which holds an RSA key"),
+        ),
+        (
+            with("ES256", "public_key_file: rsa.pem"),
+            wrong("`ES256` needs a P-256 key: it cannot be done with `rsa.pem`, which holds an RSA key"),
+        ),
+        (
+            with("RS256, ES384", "public_key_file: both.pem"),
+            vec![
+                "plan/wrong-algorithm: `ES384` needs a P-384 key: it cannot be done with `both.pem`, which holds an RSA key and a P-256 key".into(),
+                "plan/wrong-algorithm: a P-256 key in `both.pem` can do none of the `algorithms`".into(),
+            ],
+        ),
+        (
+            with("RS256", "public_key_file: short.pem"),
+            vec!["plan/weak-key: `PUBLIC KEY` in `short.pem` cannot be used: it has 1024 bits: RSA keys have 2048 to 8192".into()],
+        ),
+        (
+            with("ES256", "public_key_file: private.pem"),
+            vec!["plan/private-key: `PRIVATE KEY` in `private.pem` cannot be used: it is a private key".into()],
+        ),
+        (
+            with("EdDSA", "public_key_file: ed25519.json"),
+            vec!["plan/bad-keys: `ed25519.json` cannot be used: it has no whole block `-----BEGIN PUBLIC KEY-----`".into()],
+        ),
+        (
+            with("RS256", "jwks_file: rsa.pem"),
+            vec!["plan/bad-keys: `rsa.pem` is no JSON Web Key Set: it is not JSON with each key once".into()],
+        ),
+        (
+            with("EdDSA", "jwks_file: private.json"),
+            vec!["plan/private-key: key 1 of `private.json` is a private key".into()],
+        ),
+        (with("RS256", "jwks_file: ed25519.json"), wrong("no key of `ed25519.json` can do any of the `algorithms`")),
+        (with("RS256", "jwks_file: oct.json"), wrong("no key of `oct.json` can do any of the `algorithms`")),
+        (with("EdDSA", "jwks_file: new.json"), wrong("no key of `new.json` can do any of the `algorithms`")),
+        (with("EdDSA", "jwks_file: empty.json"), wrong("no key of `empty.json` can do any of the `algorithms`")),
+        (
+            with("HS256", "jwks_url: 'https://id.example.com/keys'"),
+            wrong("`HS256` needs a secret: it cannot be done with what everybody may fetch"),
+        ),
+        (
+            with("RS256", "jwks_url: 'http://id.example.com/keys'"),
+            vec!["plan/bad-issuer: keys that come over plain `http` may be anybody's".into()],
+        ),
+        (
+            with("RS256", "jwks_url: id.example.com/keys"),
+            vec!["plan/bad-issuer: keys cannot be fetched from this URL: it does not begin with `http://` or `https://`".into()],
+        ),
+        (
+            with("RS256", "issuer_discovery: 'http://10.0.0.1'"),
+            vec!["plan/bad-issuer: keys that come over plain `http` may be anybody's".into()],
+        ),
+        (
+            with("RS256", "issuer_discovery: 'https://id.example.com/?realm=main'"),
+            vec!["plan/bad-issuer: an issuer is a URL without query and credentials".into()],
+        ),
+    ] {
+        assert_eq!(keys_told(&jwt), expected, "{jwt}");
+    }
+}
+
+#[test]
+fn a_token_is_from_the_issuer_whose_keys_are_asked_for() {
+    for (more, expected) in [
+        ("", "https://id.example.com/"),
+        (", issuer: other", "other"),
+    ] {
+        let auth = format!(
+            "{{guest: {{jwt: {{algorithms: [RS256], issuer_discovery: 'https://id.example.com/'{more}}}}}}}"
+        );
+        let (outcome, told) = planned(&file(&[("auth", &auth)]));
+        let plan = outcome.plan.unwrap_or_else(|| panic!("{told}"));
+        let crate::plan::AuthMethod::Jwt(jwt) = &plan.auth[0].method else {
+            panic!("not jwt")
+        };
+        assert_eq!(jwt.issuer.as_deref(), Some(expected));
+        let crate::plan::KeySource::Issuer(keys) = &jwt.keys.source else {
+            panic!("not fetched")
+        };
+        let url = "https://id.example.com/.well-known/openid-configuration";
+        assert_eq!(keys.url.to_string(), url);
+        assert_eq!(keys.issuer.as_deref(), Some("https://id.example.com/"));
+    }
+}
+
+#[test]
+fn what_tokens_are_asked_for_makes_sense() {
+    let jwt = |more: &str| format!("algorithms: [HS256], secret: '${{JWT_SECRET}}', {more}");
+    for (more, expected) in [
+        ("leeway: 5m", vec![]),
+        ("audience: chat", vec![]),
+        ("audience: [chat, desk]", vec![]),
+        ("require_exp: true", vec![]),
+        (
+            "leeway: 301s",
+            vec![
+                "plan/long-leeway: `leeway` is longer than 5 minutes: tokens would work long after their end",
+            ],
+        ),
+        (
+            "audience: []",
+            vec![
+                "plan/contradiction: `audience` is empty: it would have to mean that every token is refused",
+            ],
+        ),
+        (
+            "audience: [a, a]",
+            vec!["plan/repeated: `a` stands twice in this list"],
+        ),
+        (
+            "require_exp: false",
+            vec![
+                "security/tokens-without-expiry: tokens without `exp` are good for ever, in whoever's hands they fall",
+            ],
+        ),
+    ] {
+        assert_eq!(keys_told(&jwt(more)), expected, "{more}");
+    }
+}
+
 #[test]
 fn every_rule_has_a_key_and_a_place() {
     let (outcome, told) = planned(
@@ -710,4 +900,156 @@ endpoints:
             .enumerate()
             .all(|(at, rule)| rule.index == at)
     );
+}
+
+#[test]
+fn a_fresh_token_needs_a_frame() {
+    let file = |endpoints: &str| {
+        format!(
+            r#"version: 1
+auth: {{member: {{jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}", expiry: refresh}}}}}}
+messages: {{line: {{schema: true, to: room}}}}
+rooms: {{a: {{may_join: "true", messages: [line]}}}}
+endpoints:
+  {endpoints}
+"#
+        )
+    };
+    let text = "/text: {auth: member, protocol: text, text_message: line, auto_join: [a], render: {line: '{data}'}}";
+    let json = "/json: {auth: member, rooms: [a]}";
+    for (endpoints, is_told) in [
+        (text.to_owned(), true),
+        (json.to_owned(), false),
+        (format!("{text}\n  {json}"), false),
+    ] {
+        let (outcome, told) = planned(&file(&endpoints));
+        assert_eq!(
+            told.contains("plan/no-effect: `expiry: refresh`"),
+            is_told,
+            "{told}"
+        );
+        assert!(outcome.plan.is_some(), "{told}");
+    }
+}
+
+#[test]
+fn audiences_have_to_make_sense() {
+    let file = |note: &str, room: &str| {
+        format!(
+            r#"version: 1
+auth: {{guest: {{anonymous: {{}}}}}}
+messages: {{note: {{schema: true, {note}}}}}
+rooms: {{a: {{may_join: "true", messages: [note], {room}}}}}
+endpoints: {{/ws: {{auth: guest, rooms: [a]}}}}
+"#
+        )
+    };
+    let staff = "audiences: {staff: \"user.id != 'x'\"}";
+    let owned = format!("{staff}, inbox: {{owner: \"'x'\"}}");
+    for (note, room, expected) in [
+        ("to: room, audience: staff", staff, ""),
+        ("to: others, audience: staff", staff, ""),
+        ("to: other_connections, audience: staff", staff, ""),
+        (
+            "to: room, audience: staff, conflate: {every: 1s}",
+            staff,
+            "",
+        ),
+        ("to: sender, audience: staff", staff, "plan/contradiction"),
+        (
+            "to: {user: data}, audience: staff",
+            staff,
+            "plan/contradiction",
+        ),
+        ("to: room, audience: staff", "", "plan/unknown-audience"),
+        ("to: room", staff, "plan/unused"),
+        ("to: room, audience: staff", &owned, "plan/contradiction"),
+        (
+            "to: room, audience: Staff",
+            "audiences: {Staff: \"user.id != 'x'\"}",
+            "plan/bad-name",
+        ),
+    ] {
+        let (_, told) = planned(&file(note, room));
+        match expected {
+            "" => assert_eq!(told, ""),
+            code => assert!(told.contains(code), "{note} {room}: {told}"),
+        }
+    }
+}
+
+#[test]
+fn claims_are_checked_wherever_rules_stand() {
+    let file = |allow: &str, may_join: &str, audience: &str, says: &str| {
+        format!(
+            r#"version: 1
+auth:
+  guest: {{anonymous: {{}}}}
+  member:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{role: {{type: string}}, team: {{type: object, properties: {{id: {{type: string}}}}}}}}}}
+  staff:
+    jwt: {{algorithms: [HS256], secret: "${{JWT_SECRET}}"}}
+    claims: {{type: object, properties: {{desk: {{type: string}}}}}}
+messages:
+  line: {{schema: true, to: room, allow: "{says}", audience: some}}
+rooms:
+  a: {{may_join: "{may_join}", audiences: {{some: "{audience}"}}, messages: [line]}}
+endpoints:
+  /member: {{auth: [member, guest], rooms: [a], allow: "{allow}"}}
+  /staff: {{auth: [staff], rooms: [a]}}
+"#
+        )
+    };
+    let good = "user.claims.role == 'x'";
+    for (allow, may_join, audience, says, expected) in [
+        (
+            good,
+            "user.claims.role == user.claims.desk",
+            "user.claims.team.id == 'x'",
+            good,
+            None,
+        ),
+        (
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            good,
+            Some("`user.claims` has no `rolse`: did you mean `role`?"),
+        ),
+        (
+            good,
+            "user.claims.rolse == 'x'",
+            good,
+            good,
+            Some("`rolse`"),
+        ),
+        (
+            good,
+            good,
+            "user.claims.team.ids == 'x'",
+            good,
+            Some("`user.claims.team` has no `ids`"),
+        ),
+        (
+            good,
+            good,
+            good,
+            "user.claims.dsk == 'x'",
+            Some("did you mean `desk`?"),
+        ),
+        // What only the other endpoint's users have.
+        ("user.claims.desk == 'x'", good, good, good, Some("`desk`")),
+    ] {
+        let (outcome, told) = planned(&file(allow, may_join, audience, says));
+        match expected {
+            None => assert_eq!(told, ""),
+            Some(expected) => {
+                let told = told.replace(" / ", ": ");
+                assert!(told.contains("rule/unknown-field"), "{told}");
+                assert!(told.contains(expected), "{told}");
+                assert!(outcome.plan.is_none());
+            }
+        }
+    }
 }

@@ -158,6 +158,88 @@ fn a_token_that_the_server_would_refuse_is_not_printed() {
 }
 
 #[test]
+fn a_private_key_signs_for_modes_that_only_verify() {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    let pair = Ed25519KeyPair::generate().expect("a key");
+    let private = pair.to_pkcs8v1().expect("a document");
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a document");
+    let other = Ed25519KeyPair::generate().and_then(|other| other.to_pkcs8v1());
+    let pem = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
+    let text = |jwt: &str| {
+        GOOD.replace(
+            "jwt: {algorithms: [HS256], secret: \"${JWT_SECRET}\", credential: {query: token}, user_id: sub}",
+            jwt,
+        )
+    };
+    let folder = folder(&[
+        (
+            "channels.yaml",
+            &text("jwt: {algorithms: [EdDSA], public_key_file: public.pem}"),
+        ),
+        (
+            "fetched.yaml",
+            &text("jwt: {algorithms: [RS256], jwks_url: \"https://id.example.com/keys\"}"),
+        ),
+        ("public.pem", &pem("PUBLIC KEY", public.as_ref())),
+        ("private.pem", &pem("PRIVATE KEY", private.as_ref())),
+        (
+            "other.pem",
+            &pem("PRIVATE KEY", other.expect("a key").as_ref()),
+        ),
+    ]);
+    let base = ["token", "--auth", "nameless", "--user-id", "7"];
+    let with = |more: &[&'static str]| [&base, more].concat();
+    let ran = run(folder.path(), &with(&["--key", "private.pem"]));
+    assert_eq!((ran.err.as_str(), ran.exit), ("", Some(0)));
+    assert_eq!(ran.out.trim_end().split('.').count(), 3);
+    for (arguments, err, exit) in [
+        (
+            base.to_vec(),
+            "the auth mode `nameless` only verifies: sign with the issuer's private key, `--key FILE.pem`",
+            2,
+        ),
+        (
+            with(&["--key", "other.pem"]),
+            "the server would refuse this token: the token's signature does not match",
+            1,
+        ),
+        (
+            with(&["--key", "public.pem"]),
+            "the key `public.pem` cannot sign: it has no whole block `-----BEGIN PRIVATE KEY-----`",
+            2,
+        ),
+        (
+            with(&["--key", "nope.pem"]),
+            "the key `nope.pem` cannot be read: No such file or directory (os error 2)",
+            2,
+        ),
+        (
+            vec![
+                "token",
+                "fetched.yaml",
+                "--auth",
+                "nameless",
+                "--user-id",
+                "7",
+                "--key",
+                "private.pem",
+            ],
+            "the auth mode `nameless` takes RS256, and an Ed25519 key can do none of them",
+            2,
+        ),
+    ] {
+        check(
+            folder.path(),
+            &arguments,
+            "",
+            &format!("error: {err}\n"),
+            exit,
+        );
+    }
+}
+
+#[test]
 fn a_token_is_one_line() {
     let folder = folder(&[("channels.yaml", GOOD)]);
     let arguments = [
@@ -507,4 +589,66 @@ fn why_says_yes_no_or_that_it_cannot_tell() {
     let broken = run(path, &["why", "broken.yaml", "--endpoint", "/ws"]);
     assert_eq!(broken.exit, Some(2), "{broken:?}");
     assert!(broken.err.contains("plan/unknown-auth-mode"), "{broken:?}");
+}
+
+#[test]
+fn a_join_token_is_made_for_a_room() {
+    let file = r#"version: 1
+server: {listen: 127.0.0.1:0}
+auth: {guest: {anonymous: {user_id: "{query.u}"}}}
+messages: {hello: {schema: true, to: room}}
+rooms:
+  "desk:{ticket}":
+    may_join: {token: {algorithms: [HS512, HS256], secret: "another-secret-of-at-least-64-bytes-for-the-join-tokens-of-the-desk!!"}}
+    messages: [hello]
+  "hall:{n}": {may_join: "true", messages: [hello]}
+endpoints:
+  /ws: {auth: guest, rooms: ["desk:{ticket}", "hall:{n}"]}
+"#;
+    let folder = folder(&[("channels.yaml", file)]);
+    let ran = run(
+        folder.path(),
+        &[
+            "token",
+            "--room",
+            "desk:17",
+            "--user-id",
+            "7",
+            "--claim",
+            "audiences=[\"staff\"]",
+        ],
+    );
+    assert_eq!((&*ran.err, ran.exit), ("", Some(0)));
+    let parts: Vec<Value> = ran
+        .out
+        .split('.')
+        .take(2)
+        .map(|part| {
+            use base64::Engine as _;
+            let decoder = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+            serde_json::from_slice(&decoder.decode(part).expect("base64url")).expect("JSON")
+        })
+        .collect();
+    assert_eq!(parts[0]["typ"], "trunkline-join+jwt");
+    assert_eq!(
+        (&parts[1]["sub"], &parts[1]["room"], &parts[1]["audiences"]),
+        (&json!("7"), &json!("desk:17"), &json!(["staff"]))
+    );
+    for (arguments, err) in [
+        (
+            &["--room", "hall:1"][..],
+            "error: rooms of the pattern `hall:{n}` are not joined by a token: only `may_join: {token: …}` takes them\n",
+        ),
+        (&["--room", "x"], "error: there is no room `x`\n"),
+        (
+            &["--room", "desk:1", "--auth", "x"],
+            "error: channels.yaml has no auth mode `x`: it has no `jwt` mode at all\n",
+        ),
+    ] {
+        let ran = run(
+            folder.path(),
+            &[&["token", "--user-id", "7"], arguments].concat(),
+        );
+        assert_eq!((&*ran.err, ran.exit), (err, Some(2)));
+    }
 }

@@ -55,14 +55,16 @@ pub(super) async fn fetch(
 /// Where the issuer says that its set is.
 async fn discover(client: &Client, at: &HttpUrl, issuer: &str) -> Result<HttpUrl, FetchError> {
     let answer = get(client, at).await?;
-    let text = text(at, &answer)?;
+    link(text(at, &answer)?, at, issuer)
+}
+
+/// The `jwks_uri` of the OpenID configuration `document`, which stands `at` a place of `issuer`.
+fn link(document: &str, at: &HttpUrl, issuer: &str) -> Result<HttpUrl, FetchError> {
     let not_one = || FetchError::NotConfiguration(at.clone());
-    let document = json::parse(text, DEPTH_MAX).map_err(|_| not_one())?;
+    let document = json::parse(document, DEPTH_MAX).map_err(|_| not_one())?;
     let member = |name: &str| {
-        document
-            .get(name)
-            .and_then(Value::as_str)
-            .ok_or_else(not_one)
+        let text = document.get(name).and_then(Value::as_str);
+        text.ok_or_else(not_one)
     };
     // Otherwise somebody who may answer for one path of a host could answer for all (§4.3).
     if member("issuer")? != issuer {
@@ -93,4 +95,35 @@ async fn get(client: &Client, url: &HttpUrl) -> Result<Answer, FetchError> {
 
 fn text<'a>(url: &HttpUrl, answer: &'a Answer) -> Result<&'a str, FetchError> {
     str::from_utf8(&answer.body).map_err(|_| FetchError::NotText(url.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link;
+    use crate::plan::HttpUrl;
+
+    #[test]
+    fn an_issuer_elsewhere_does_not_point_to_this_machine_in_the_clear() {
+        for (at, uri, allowed) in [
+            (
+                "https://id.example.com/x",
+                "https://keys.example.com/",
+                true,
+            ),
+            ("https://id.example.com/x", "https://127.0.0.1/", true),
+            ("https://id.example.com/x", "http://127.0.0.1:9000/", false),
+            ("https://id.example.com/x", "http://localhost/", false),
+            (
+                "https://id.example.com/x",
+                "http://keys.example.com/",
+                false,
+            ),
+            ("http://127.0.0.1/x", "http://127.0.0.1:9000/", true),
+            ("http://127.0.0.1/x", "http://keys.example.com/", false),
+        ] {
+            let at = HttpUrl::parse(at).expect("a URL");
+            let document = format!(r#"{{"issuer": "i", "jwks_uri": "{uri}"}}"#);
+            assert_eq!(link(&document, &at, "i").is_ok(), allowed, "{at} {uri}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ impl Lowering<'_> {
                     self.anonymous(&name.value, &anonymous.value)
                 }
                 Some(config::AuthMethod::Jwt(jwt)) => {
+                    self.refresh_is_heard(&name.value, &jwt.value);
                     let jwt = self.jwt(&jwt.value);
                     jwt.and_then(|jwt| {
                         let claims = match claims {
@@ -136,6 +137,31 @@ impl Lowering<'_> {
                 Some(config::Expiry::Close) | None => Expiry::Close,
             },
         })
+    }
+
+    /// Finds `expiry: refresh` where no client of the mode has a frame to bring a fresh token with.
+    fn refresh_is_heard(&mut self, mode: &str, jwt: &config::Jwt) {
+        let Some(expiry) = jwt
+            .expiry
+            .filter(|expiry| expiry.value == config::Expiry::Refresh)
+        else {
+            return;
+        };
+        let endpoints = self.config.endpoints.iter().map(|(_, endpoint)| endpoint);
+        let mut users = endpoints
+            .filter(|endpoint| endpoint.auth.iter().any(|name| name.as_str() == mode))
+            .peekable();
+        let brings = |endpoint: &config::Endpoint| {
+            let protocol = endpoint.protocol.map(|protocol| protocol.value);
+            matches!(protocol, None | Some(config::Protocol::Json))
+                && endpoint.every_frame.is_none()
+        };
+        if users.peek().is_some() && !users.any(brings) {
+            let message =
+                "`expiry: refresh` has no effect: no client with this mode has a `token` frame";
+            let help = "leave it out: the client comes back with a new token after 4001";
+            self.no_effect(expiry.span, message.to_owned(), help);
+        }
     }
 
     fn leeway(&mut self, written: Option<Spanned<Duration>>) -> Duration {

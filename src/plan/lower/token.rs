@@ -111,16 +111,14 @@ impl Lowering<'_> {
         let held = format!("`{name}`, which holds {}", in_words(&kinds));
         let help = format!("write {}", doable(&kinds));
         self.only(&kinds, algorithms, &held, &help);
-        for kind in kinds {
-            if !algorithms.iter().any(|one| one.value.key_kind() == kind) {
+        let is_used = |kind: &KeyKind| algorithms.iter().any(|one| one.value.key_kind() == *kind);
+        // Where none is, the algorithms have been told apart from the keys already.
+        if kinds.iter().any(is_used) {
+            for kind in kinds.into_iter().filter(|kind| !is_used(kind)) {
                 let message = format!("{kind} in `{name}` can do none of the `algorithms`");
                 let help = format!("add {}, or remove the key from the file", doable(&[kind]));
-                self.find(finding(
-                    &codes::WRONG_ALGORITHM,
-                    file.path.span,
-                    message,
-                    &help,
-                ));
+                let span = file.path.span;
+                self.find(finding(&codes::WRONG_ALGORITHM, span, message, &help));
             }
         }
         Some(KeySource::Fixed(keys))
@@ -145,7 +143,12 @@ impl Lowering<'_> {
             PemError::TooMany => (&codes::BAD_KEYS, "keep the keys that are in use"),
             PemError::NoBlock | PemError::Block { .. } => (&codes::BAD_KEYS, PEM_HELP),
         };
-        let message = format!("`{name}` cannot be used: {error}");
+        let message = match error {
+            PemError::Block { tag, error } => {
+                format!("`{tag}` in `{name}` cannot be used: {error}")
+            }
+            PemError::NoBlock | PemError::TooMany => format!("`{name}` cannot be used: {error}"),
+        };
         self.find(finding(code, span, message, help));
     }
 

@@ -91,6 +91,8 @@ impl Server {
     pub(super) fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         self.engine().tick();
+        let running = self.running.as_ref().expect("it runs");
+        running.authenticator().look_at_clock();
     }
 
     /// Begins the shutdown; done when everyone is gone.
@@ -172,6 +174,13 @@ impl Server {
         let wait = async { while self.metric(name).await != value {} };
         let result = tokio::time::timeout(DEADLINE, wait).await;
         result.unwrap_or_else(|_| panic!("{name} does not become {value}"));
+    }
+
+    /// Waits until `path` answers with this status.
+    pub(super) async fn until_status(&self, path: &str, status: u16) {
+        let wait = async { while self.http("GET", path, &[], "").await.status != status {} };
+        let result = tokio::time::timeout(DEADLINE, wait).await;
+        result.unwrap_or_else(|_| panic!("{path} does not answer {status}"));
     }
 
     /// Waits until `holds`, of what changes without a frame that could be waited for.

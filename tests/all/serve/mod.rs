@@ -4,6 +4,7 @@
 
 mod admission;
 mod agreement;
+mod application;
 mod audiences;
 mod auth;
 mod bench;
@@ -21,6 +22,8 @@ mod history;
 mod http;
 mod idempotency;
 mod inbox;
+mod joining;
+mod keys;
 mod limits;
 mod memory;
 mod presence;

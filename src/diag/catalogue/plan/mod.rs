@@ -58,7 +58,6 @@ pub static ALL: &[&Code] = &[
     &WEAK_KEY,
     &BAD_ISSUER,
     &LONG_LEEWAY,
-    &TOKENS_WITHOUT_EXPIRY,
     &SHORT_API_KEY,
     &SAME_API_KEY,
     &BAD_ADDRESS,
@@ -72,4 +71,5 @@ pub static ALL: &[&Code] = &[
     &PATH_COLLISION,
     &NO_SUCH_ROOM,
     &NO_RECEIPT,
+    &TOKENS_WITHOUT_EXPIRY,
 ];
