@@ -57,7 +57,7 @@ stage_build() {
     cargo build --locked --release && ls -l "$TRUNKLINE"
 }
 
-stage_python() { pytest test_parity.py test_compression.py test_edge.py; }
+stage_python() { pytest test_parity.py test_compression.py test_edge.py test_support_desk.py; }
 stage_sessions() { install_redis && install_node && pytest test_sessions.py; }
 stage_hostile() { pytest test_bad_input.py; }
 stage_churn() { pytest -s test_churn.py; }

@@ -194,9 +194,11 @@ impl<'a> Inquiry<'a> {
             Telling::Code,
         )?;
         let here = [Clause::new("endpoints", path, "")];
-        let left = decision::room_left(endpoint, rooms.iter().map(|room| &room.name), name);
-        let step = Step::new("rooms_per_connection", path);
-        self.trail.demand(step, &here, Telling::Code, left)?;
+        if rooms.iter().all(|room| room.name.as_str() != name) {
+            let left = decision::room_left(endpoint, rooms.len());
+            let step = Step::new("rooms_per_connection", path);
+            self.trail.demand(step, &here, Telling::Code, left)?;
+        }
         let target = decision::target(plan, name);
         let (step, clauses) = match &target {
             Ok(target) => {
@@ -230,22 +232,20 @@ impl<'a> Inquiry<'a> {
         let clauses = [Clause::new("rooms", pattern, "may_join")];
         let step = Step::new("may_join", name.as_str());
         let facts = visitor.facts();
+        let facts = target.facts(users_count, &facts);
+        let untold = |step: Step, detail| step.detail(detail).verdict(Verdict::Unknown);
         match &target.kind.may_join {
             MayJoin::Rule(rule) => {
-                let facts = target.facts(users_count, &facts);
                 self.trail.ask(step, &clauses, telling, unknown, |judge| {
-                    decision::may_join(judge, rule, &target, &facts)
+                    decision::is_let_in(judge, rule, &target, &facts)
                 })?;
             }
             MayJoin::Http { .. } => {
-                let detail = "the application decides, which is not asked for this";
-                let step = step.verdict(Verdict::Unknown).detail(detail);
+                let step = untold(step, "the application decides, and it is not asked here");
                 self.trail.take(step, &clauses)?;
             }
             MayJoin::Token { .. } => {
-                let detail =
-                    "a join token for this room decides, which the question does not bring";
-                let step = step.verdict(Verdict::Unknown).detail(detail);
+                let step = untold(step, "a join token decides, and a question brings none");
                 self.trail.take(step, &clauses)?;
             }
         }

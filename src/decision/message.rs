@@ -146,7 +146,7 @@ pub fn is_allowed<'f>(
         return Ok(());
     }
     let text = format!("you may not send `{}` here", message.name);
-    Err(Reject::new(RejectCode::Forbidden, text).cause(format!("allow: {}", rule.text())))
+    Err(Reject::new(RejectCode::Forbidden, text).cause("allow"))
 }
 
 /// Whether the data on `tape` fits the type's schema.

@@ -19,7 +19,7 @@ pub use message::{
     recipient, size_fits, taker, taker_of_plain, thinning_key,
 };
 pub use room::{
-    Target, audiences, automatic, has_place, is_joined_here, may_connect, may_join, may_not_join,
+    Target, audiences, automatic, has_place, is_joined_here, is_let_in, may_connect, may_not_join,
     no_room_left, room_left, target,
 };
 pub use sending::Sending;

@@ -67,7 +67,7 @@ pub fn may_connect(judge: &impl Judge, allow: &Rule, facts: &Facts<'_>) -> Resul
         return Ok(());
     }
     let reject = Reject::new(RejectCode::Forbidden, "you may not connect here");
-    Err(reject.cause(format!("allow: {}", allow.text())))
+    Err(reject.cause("allow"))
 }
 
 /// The automatic room of whoever `facts` are about.
@@ -81,17 +81,13 @@ pub fn automatic(plan: &Plan, automatic: &AutoJoin, facts: &Facts<'_>) -> Result
     target(plan, &name)
 }
 
-/// Whether a connection that is in `rooms` may be in the one called `name` too.
+/// Whether a connection that is in `rooms` of them may be in one room more.
 ///
 /// # Errors
 /// `too_many_rooms`.
-pub fn room_left<'r>(
-    endpoint: &Endpoint,
-    mut rooms: impl ExactSizeIterator<Item = &'r RoomName>,
-    name: &str,
-) -> Result<(), Reject> {
+pub fn room_left(endpoint: &Endpoint, rooms: usize) -> Result<(), Reject> {
     let max = endpoint.limits.rooms_per_connection.max;
-    if rooms.len() < max || rooms.any(|room| room.as_str() == name) {
+    if rooms < max {
         return Ok(());
     }
     Err(no_room_left(endpoint))
@@ -123,7 +119,7 @@ pub fn is_joined_here(endpoint: &Endpoint, target: &Target) -> Result<(), Reject
 ///
 /// # Errors
 /// `forbidden`.
-pub fn may_join(
+pub fn is_let_in(
     judge: &impl Judge,
     rule: &Rule,
     target: &Target,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::decision::inquiry::{Inquiry, Visitor};
+use crate::decision::trail::told;
 use crate::decision::{self, Asker, Seat, Step, Taker, Target, Telling, Verdict};
 use crate::plan::{Clause, Message, Protocol, RateLimit, Route, SentBy};
 use crate::protocol::{ClientFrame, Reject, RejectCode, decode};
-use crate::rule::{DataFacts, Facts, Reads, RoomFacts};
+use crate::rule::{Answer, DataFacts, Facts, Reads, RoomFacts};
 use crate::vocab::json::Tape;
 
 /// A message that somebody would send.
@@ -237,8 +238,39 @@ impl Inquiry<'_> {
         )
     }
 
+    /// Who of the room's readers the message is for, where it is not for all of them.
+    fn audiences(&mut self, taken: &Taken<'_>) -> Option<()> {
+        let Some(room) = taken.room else {
+            return Some(());
+        };
+        for number in taken.message.audience.numbers() {
+            let Some(audience) = room.kind.audiences.get(number) else {
+                continue;
+            };
+            let facts = taken.visitor.facts();
+            let facts = room.facts(taken.users_count.unwrap_or(0), &facts);
+            let (rule, account) = told(&audience.rule, &facts, taken.unknown());
+            let sees = match account.answer {
+                Answer::Yes => "the sender is one of them",
+                Answer::No | Answer::Failed(_) => "the sender is none of them",
+                Answer::Unknown => "whether the sender is one of them, a running server knows",
+            };
+            let detail = format!("those see it for whom this rule says yes; {sees}");
+            let step = Step {
+                rule: Some(rule),
+                account: Some(account),
+                ..Step::new("audience", &*audience.name).detail(detail)
+            };
+            let key = format!("audiences.{}", audience.name);
+            let clause = Clause::new("rooms", room.kind.pattern.as_str(), &key);
+            self.trail.take(step, &[clause])?;
+        }
+        Some(())
+    }
+
     /// Where the message goes, if what it says names a place.
     fn routed(&mut self, taken: &Taken<'_>) -> Option<()> {
+        self.audiences(taken)?;
         let (plan, message) = (self.plan, &taken.message);
         if let Some(conflate) = &message.conflate {
             let key = decision::thinning_key(conflate, &taken.facts());

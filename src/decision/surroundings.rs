@@ -7,7 +7,10 @@ use crate::plan::{Endpoint, Message, RateLimit};
 use crate::vocab::{RoomName, User, UserId};
 
 /// What is the case at the moment; none wherever nobody can tell. Asking changes nothing.
-pub trait Surroundings {
+pub trait Surroundings: Send + Sync {
+    /// Whether a server runs there, with what it has fetched.
+    fn is_running(&self) -> bool;
+
     /// How a room stands to a user.
     fn room(&self, room: &RoomName, user: &UserId) -> Option<Standing>;
 
@@ -55,6 +58,10 @@ pub struct Asker<'a> {
 pub struct FileAlone;
 
 impl Surroundings for FileAlone {
+    fn is_running(&self) -> bool {
+        false
+    }
+
     fn room(&self, _: &RoomName, _: &UserId) -> Option<Standing> {
         None
     }

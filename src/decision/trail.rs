@@ -32,14 +32,31 @@ pub struct Witness {
 
 impl Judge for Witness {
     fn allows(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
-        let account = rule.account(facts, self.unknown);
+        let (text, account) = told(rule, facts, self.unknown);
         let lets_on = matches!(account.answer, Answer::Yes | Answer::Unknown);
-        *self.heard.borrow_mut() = Some((rule.text().into(), account));
+        *self.heard.borrow_mut() = Some((text, account));
         lets_on
     }
 
     fn holds(&self, rule: &Rule, facts: &Facts<'_>) -> bool {
         rule.account(facts, self.unknown).answer == Answer::Yes
+    }
+}
+
+/// A rule as it is written, and how it comes to its answer. Of one that the environment has a part in, neither parts nor values
+/// are told: they would show that part.
+pub(super) fn told(rule: &Rule, facts: &Facts<'_>, unknown: Reads) -> (Box<str>, Account) {
+    let account = rule.account(facts, unknown);
+    match rule.label() {
+        Some(label) if *label.text != *rule.text() => {
+            let account = Account {
+                parts: Vec::new(),
+                values: Vec::new(),
+                ..account
+            };
+            (label.text.clone(), account)
+        }
+        _ => (rule.text().into(), account),
     }
 }
 

@@ -139,7 +139,7 @@ impl Engine {
         target: &Target,
         facts: &Facts<'_>,
     ) -> Result<Pass, Reject> {
-        let audiences = decision::may_join(self, rule, target, facts)?;
+        let audiences = decision::is_let_in(self, rule, target, facts)?;
         Ok(Pass::by_rules(audiences))
     }
 

@@ -10,6 +10,10 @@ use crate::plan::{Endpoint, RateLimit};
 use crate::vocab::{RoomName, User, UserId};
 
 impl Surroundings for Engine {
+    fn is_running(&self) -> bool {
+        true
+    }
+
     fn room(&self, room: &RoomName, user: &UserId) -> Option<Standing> {
         let hall = self.rooms.find(room.as_str());
         Some(match hall {

@@ -466,6 +466,131 @@ fn a_reader_that_is_gone_is_no_fault() {
     }
 }
 
+const DESK: &str = r#"version: 1
+server: {listen: 127.0.0.1:0}
+auth:
+  member:
+    jwt: {algorithms: [HS256], secret: "${JWT_SECRET}", credential: {query: token}, user_id: sub}
+messages:
+  line: {schema: {type: object, required: [text]}, to: room}
+rooms:
+  "desk:{ticket}":
+    may_join: "user.claims.role == 'agent' || params.ticket in user.claims.tickets"
+    messages: [line]
+  busy:
+    may_join: room.users_count < 3
+    messages: [line]
+endpoints:
+  /ws: {auth: member, rooms: ["desk:{ticket}", busy], origins: [same-origin]}
+"#;
+
+#[test]
+fn why_says_yes_no_or_that_it_cannot_tell() {
+    let folder = folder(&[
+        ("channels.yaml", DESK),
+        (
+            "broken.yaml",
+            "version: 1\nendpoints: {/ws: {auth: nobody}}\n",
+        ),
+    ]);
+    let path = folder.path();
+    let token = run(
+        path,
+        &[
+            "token",
+            "--auth",
+            "member",
+            "--user-id",
+            "7",
+            "--claim",
+            "tickets=[\"12\"]",
+        ],
+    );
+    let token = token.out.trim();
+    let broken = format!("{token}x");
+    let customer = ["--user-id", "7", "--claim", "role=customer"];
+    for (arguments, exit, said) in [
+        (&["--token", token][..], 0, "allowed"),
+        (
+            &["--token", token, "--join", "desk:12"],
+            0,
+            "channels.yaml:10",
+        ),
+        (
+            &["--token", token, "--join", "desk:13"],
+            1,
+            "no   decides  params.ticket in user.claims.tickets",
+        ),
+        (&["--token", &broken], 1, "refused with 401, by `auth`"),
+        (&[], 1, "no credential was sent"),
+        (
+            &[&customer[..], &["--join", "desk:12"]].concat(),
+            1,
+            "user.claims.role = \"customer\"",
+        ),
+        (
+            &[&customer[..], &["--join", "busy"]].concat(),
+            2,
+            "could not tell",
+        ),
+        (
+            &[&customer[..], &["--origin", "https://a.example"]].concat(),
+            2,
+            "add it",
+        ),
+        (
+            &[
+                &customer[..],
+                &["--origin", "https://a.example", "--host", "b.example"],
+            ]
+            .concat(),
+            1,
+            "refused with 403, by `origin`",
+        ),
+        (
+            &[
+                &customer[..],
+                &[
+                    "--claim",
+                    "role=agent",
+                    "--send",
+                    "line",
+                    "--room",
+                    "desk:1",
+                    "--data",
+                    "{}",
+                ],
+            ]
+            .concat(),
+            1,
+            "refused with schema",
+        ),
+        (
+            &[&customer[..], &["--send", "line", "--data", "{"]].concat(),
+            2,
+            "",
+        ),
+        (&["--server", "http://127.0.0.1:1", "--key", "k"], 2, ""),
+        (&["--server", "http://127.0.0.1:1"], 2, ""),
+    ] {
+        let whole = [&["why", "--endpoint", "/ws"], arguments].concat();
+        let ran = run(path, &whole);
+        assert_eq!(ran.exit, Some(exit), "{whole:?}: {ran:?}");
+        assert!(ran.out.contains(said), "{whole:?}: {ran:?}");
+        assert!(
+            !ran.out.contains(token) && !ran.err.contains(token),
+            "{whole:?} shows the token"
+        );
+    }
+    let json = run(path, &["why", "--endpoint", "/nowhere", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(json["allowed"], false);
+    assert_eq!(json["steps"][0]["status"], 404);
+    let broken = run(path, &["why", "broken.yaml", "--endpoint", "/ws"]);
+    assert_eq!(broken.exit, Some(2), "{broken:?}");
+    assert!(broken.err.contains("plan/unknown-auth-mode"), "{broken:?}");
+}
+
 #[test]
 fn a_join_token_is_made_for_a_room() {
     let file = r#"version: 1

@@ -156,6 +156,25 @@ fn attacks_are_shown_and_repaired() {
     }
 }
 
+/// docs/security.md has an item for each of them, and no other.
+#[test]
+fn the_check_list_is_the_catalogue() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md");
+    let page = std::fs::read_to_string(path).expect("it is there");
+    let mut listed: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("- [ ] `")?.split('`').next())
+        .collect();
+    let codes = catalogue::all().map(|code| code.slug);
+    let mut known: Vec<&str> = codes.filter(|slug| slug.starts_with("security/")).collect();
+    listed.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(
+        listed, known,
+        "docs/security.md (left) and the catalogue (right) differ"
+    );
+}
+
 #[test]
 fn the_list_of_codes_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md");

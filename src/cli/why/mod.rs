@@ -160,7 +160,12 @@ fn of_file(file: &Path, question: &str) -> Result<Value, Option<String>> {
         around: &FileAlone,
         now,
     };
-    Ok(explain(&answering, &question).to_json())
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| Some(error.to_string()))?;
+    let explanation = runtime.block_on(explain(&answering, &question));
+    Ok(explanation.to_json())
 }
 
 /// The question as the HTTP API takes it.

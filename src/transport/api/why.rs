@@ -27,6 +27,6 @@ impl Call<'_> {
             around: &**self.engine,
             now: self.engine.clock().now(),
         };
-        Ok(explain(&answering, &question).to_json())
+        Ok(explain(&answering, &question).await.to_json())
     }
 }

@@ -1,15 +1,13 @@
 //! Who comes: which auth mode decides, and why a credential is refused.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, ConnectionFacts, Identification, Outcome, RefusalKind, Request};
 use crate::decision::{Inquiry, Step, Verdict};
-use crate::plan::{AuthMethod, AuthMode, Clause, Credential, Place};
+use crate::plan::{AuthMethod, AuthMode, Clause, Credential, KeySource, Place};
 use crate::transport::why::{Answering, Knock, Who};
 use crate::vocab::{Identity, Parameters, User, UserId};
 
@@ -24,7 +22,7 @@ struct Sent {
 }
 
 /// The user; nothing where a mode refuses, or no mode finds a credential.
-pub(super) fn identify(
+pub(super) async fn identify(
     answering: &Answering<'_>,
     knock: &Knock<'_>,
     inquiry: &mut Inquiry<'_>,
@@ -59,10 +57,18 @@ pub(super) fn identify(
     let modes = &knock.endpoint.auth;
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
-        let outcome = answering.authenticator.identify(alone, &request);
-        let settled = match outcome {
-            Identification::Decided(outcome) => settle(answering, knock, mode, outcome),
-            Identification::Asked(_) | Identification::Awaited(_) => elsewhere(),
+        let settled = if answering.around.is_running() || !fetches_keys(mode) {
+            match answering.authenticator.identify(alone, &request) {
+                Identification::Asked(_) => Settled::Unknown(
+                    "the application is asked who it is, and it is not asked here".to_owned(),
+                ),
+                identification => {
+                    let outcome = identification.outcome().await;
+                    settle(answering, knock, mode, outcome).await
+                }
+            }
+        } else {
+            Settled::Unknown("its keys are fetched, which a running server does".to_owned())
         };
         match settled {
             Settled::Somebody(identity) => {
@@ -87,6 +93,14 @@ pub(super) fn identify(
     None
 }
 
+/// Whether the mode's keys come over the network.
+fn fetches_keys(mode: &AuthMode) -> bool {
+    match &mode.method {
+        AuthMethod::Jwt(jwt) => matches!(jwt.keys.source, KeySource::Issuer(_)),
+        _ => false,
+    }
+}
+
 /// What a mode makes of the request.
 enum Settled {
     Somebody(Identity),
@@ -97,19 +111,7 @@ enum Settled {
     Unknown(String),
 }
 
-/// What is answered without waiting for anybody: the network is not asked.
-fn at_once<T>(answer: impl Future<Output = T>) -> Option<T> {
-    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => None,
-    }
-}
-
-fn elsewhere() -> Settled {
-    Settled::Unknown("it takes somebody else to say, who is not asked for this".to_owned())
-}
-
-fn settle(
+async fn settle(
     answering: &Answering<'_>,
     knock: &Knock<'_>,
     mode: &Arc<AuthMode>,
@@ -124,13 +126,10 @@ fn settle(
         Outcome::Refused(error @ AuthError::Missing { .. }) => Settled::PassedOver(error),
         Outcome::Refused(error) => refused(error),
         Outcome::AwaitFirstMessage { .. } => match &knock.question.who {
-            Who::Token(token) => {
-                match at_once(answering.authenticator.identify_token(mode, token)) {
-                    Some(Ok(identity)) => Settled::Somebody(identity),
-                    Some(Err(error)) => refused(error),
-                    None => elsewhere(),
-                }
-            }
+            Who::Token(token) => match answering.authenticator.identify_token(mode, token).await {
+                Ok(identity) => Settled::Somebody(identity),
+                Err(error) => refused(error),
+            },
             _ => Settled::PassedOver(AuthError::Missing {
                 places: "the first frame, a `token`".to_owned(),
             }),

@@ -47,18 +47,22 @@ struct Knock<'a> {
 }
 
 /// Each step of what `question` asks for, up to the first that refuses.
-pub fn explain(answering: &Answering<'_>, question: &Question) -> Explanation {
+pub async fn explain(answering: &Answering<'_>, question: &Question) -> Explanation {
     let mut inquiry = Inquiry::new(answering.plan, answering.around);
     // Whoever refuses has said so.
-    let _ = walk(answering, question, &mut inquiry);
+    let _ = walk(answering, question, &mut inquiry).await;
     inquiry.trail.finish()
 }
 
-fn walk(answering: &Answering<'_>, question: &Question, inquiry: &mut Inquiry<'_>) -> Option<()> {
+async fn walk(
+    answering: &Answering<'_>,
+    question: &Question,
+    inquiry: &mut Inquiry<'_>,
+) -> Option<()> {
     let knock = knock(answering.plan, question, inquiry)?;
     check_origin(answering.plan, &knock, inquiry)?;
     inquiry.arriving(knock.endpoint, knock.ip)?;
-    let identity = identity::identify(answering, &knock, inquiry)?;
+    let identity = identity::identify(answering, &knock, inquiry).await?;
     let harmless = arrival::harmless(&knock.query, knock.endpoint);
     let visitor = Visitor {
         endpoint: knock.endpoint,
