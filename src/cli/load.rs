@@ -9,15 +9,6 @@ use crate::diag::{Diagnostic, Sources, render};
 use crate::plan::{Plan, build_at};
 use crate::vocab::{Clock as _, SystemClock};
 
-/// Which findings of a file that can be served are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Report {
-    /// All: the file itself is what the command is about.
-    Everything,
-    /// None: only what keeps the command from its work is worth a word.
-    Errors,
-}
-
 /// A file after all checks.
 pub(super) struct Checked {
     pub(super) sources: Sources,
@@ -30,9 +21,9 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// How the command has to end.
-pub(super) fn load(path: &Path, report: Report) -> Result<Plan, Exit> {
+pub(super) fn load(path: &Path) -> Result<Plan, Exit> {
     let checked = examine(path)?;
-    if report == Report::Everything || checked.plan.is_none() {
+    if checked.plan.is_none() {
         print_findings(&checked);
     }
     checked.plan.ok_or(Exit::Findings)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing::Level;
 
-use crate::cli::load::{Report, load};
+use crate::cli::load::{Checked, examine, print_findings};
 use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::diag::render::Colours;
 use crate::plan::{Log, LogFormat, LogLevel, Plan};
@@ -27,11 +27,19 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let plan = match load(&arguments.file, Report::Everything) {
-        Ok(plan) => plan,
+    let mut checked = match examine(&arguments.file) {
+        Ok(checked) => checked,
         Err(exit) => return exit,
     };
-    match start(plan) {
+    let plan = checked.plan.take();
+    let is_json = |plan: &Plan| plan.server.log.format == LogFormat::Json;
+    if !plan.as_ref().is_some_and(is_json) {
+        print_findings(&checked);
+    }
+    let Some(plan) = plan else {
+        return Exit::Findings;
+    };
+    match start(plan, &checked) {
         Ok(()) => Exit::Fine,
         Err(message) => {
             print::error(&message);
@@ -40,11 +48,23 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-fn start(plan: Plan) -> Result<(), String> {
+fn start(plan: Plan, checked: &Checked) -> Result<(), String> {
     let log = &plan.server.log;
     let redactor = Redactor::new(plan.credential_names(), plan.secrets());
     start_log(level(log), form(log), redactor).map_err(|error| error.to_string())?;
+    if log.format == LogFormat::Json {
+        log_findings(checked);
+    }
     server::run(plan).map_err(|error| error.to_string())
+}
+
+/// Whoever reads a log of JSON reads nothing else.
+fn log_findings(checked: &Checked) {
+    for finding in &checked.findings {
+        let (code, help) = (finding.code.slug, finding.help.as_deref());
+        let place = checked.sources.place(finding.span);
+        tracing::warn!(code, %place, help, "{}", finding.message);
+    }
 }
 
 fn level(log: &Log) -> Level {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::auth::{JoinMint, Mint, MintError, PrivateKey, mint, mint_join, mint_with};
-use crate::cli::load::{Report, load};
+use crate::cli::load::load;
 use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::diag::nearest;
 use crate::plan::{AuthMethod, AuthMode, Plan, RoomKind};
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    let plan = match load(&arguments.file, Report::Errors) {
+    let plan = match load(&arguments.file) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };

@@ -94,6 +94,13 @@ impl Sources {
             .unwrap_or_default()
     }
 
+    /// Where `span` begins, such as `channels.yaml:12`.
+    pub fn place(&self, span: Span) -> String {
+        let path = self.get(span.source).path.display();
+        let line = self.line_column(span.source, span.start).line;
+        format!("{path}:{line}")
+    }
+
     /// Where the byte `offset` of the source `id` stands.
     pub fn line_column(&self, id: SourceId, offset: u32) -> LineColumn {
         let source = self.get(id);

@@ -7,6 +7,7 @@
 
 mod admission;
 mod answer;
+mod automatic;
 mod block;
 mod bucket;
 mod changeover;

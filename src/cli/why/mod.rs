@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::auth::{Authenticator, Means};
-use crate::cli::load::{Report, load};
+use crate::cli::load::load;
 use crate::cli::{DEFAULT_FILE, Exit, print};
 use crate::decision::FileAlone;
 use crate::telemetry::{MetricNames, Metrics};
@@ -143,7 +143,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 /// # Errors
 /// Why there is no answer, unless that has been printed.
 fn of_file(file: &Path, question: &str) -> Result<Value, Option<String>> {
-    let plan = load(file, Report::Errors).map_err(|_| None)?;
+    let plan = load(file).map_err(|_| None)?;
     let question = Question::read(question).map_err(|error| Some(error.to_string()))?;
     let clock = Arc::new(SystemClock::new());
     let now = clock.now();

@@ -17,12 +17,13 @@ impl Lowering<'_> {
         match written? {
             config::MayJoin::Rule(text) => self.rule(text, known, &name).map(MayJoin::Rule),
             config::MayJoin::Http(call) => {
-                let label = self.labelled(&name, self.place(call.span), "http".to_owned());
+                let label = self.labelled(&name, self.sources.place(call.span), "http".to_owned());
                 let call = self.join_call(call)?;
                 Some(MayJoin::Http { call, label })
             }
             config::MayJoin::Token(token) => {
-                let label = self.labelled(&name, self.place(token.span), "token".to_owned());
+                let label =
+                    self.labelled(&name, self.sources.place(token.span), "token".to_owned());
                 let keys = self.token_keys(&token.value.algorithms, token.value.key.as_ref())?;
                 Some(MayJoin::Token { keys, label })
             }

@@ -165,9 +165,14 @@ impl Lowering<'_> {
     }
 }
 
-fn takes_cookie(method: Option<&AuthMethod>) -> bool {
+/// Whether a mode takes what browsers send by themselves.
+pub(super) fn takes_cookie(method: Option<&AuthMethod>) -> bool {
     match method {
         Some(AuthMethod::Session(_)) => true,
+        Some(AuthMethod::Http(call)) => {
+            let mut forwarded = call.value.forward.iter();
+            forwarded.any(|part| part.as_str().split('.').next() == Some("cookie"))
+        }
         Some(AuthMethod::Jwt(jwt)) => match jwt.value.credential.as_ref().map(|it| &it.value) {
             Some(Credential::Request(places)) => places
                 .iter()

@@ -32,7 +32,7 @@ impl Lowering<'_> {
     /// it, and has one label.
     fn label(&mut self, text: &Text, name: &str) -> Arc<Label> {
         let span = text.span();
-        let place = self.place(span);
+        let place = self.sources.place(span);
         self.labelled(name, place, text.shown())
     }
 
@@ -49,13 +49,6 @@ impl Lowering<'_> {
         });
         self.labels.push(label.clone());
         label
-    }
-
-    /// The file and the line of `span`.
-    pub(super) fn place(&self, span: crate::diag::Span) -> String {
-        let path = self.sources.get(span.source).path.display();
-        let line = self.sources.line_column(span.source, span.start).line;
-        format!("{path}:{line}")
     }
 
     /// The expression in `text`; findings where it does not compile.

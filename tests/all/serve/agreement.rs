@@ -559,7 +559,6 @@ async fn why_says_what_the_server_does() {
     for seed in seeds.clone() {
         check(seed, &mut tally).await;
     }
-    println!("{tally:?}");
     if seeds.end - seeds.start >= POLICIES {
         // No step is left out by chance.
         for step in [

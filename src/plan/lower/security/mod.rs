@@ -5,9 +5,7 @@ mod identity;
 mod network;
 mod secret;
 
-use crate::config::{
-    AuthMethod, AuthMode, Config, Credential, CredentialPlace, Endpoint, Listener,
-};
+use crate::config::{AuthMode, Config, Endpoint, Listener};
 use crate::plan::lower::Lowering;
 
 impl Lowering<'_> {
@@ -36,23 +34,6 @@ fn modes_of<'c>(
         let (name, mode) = modes.find(|(name, _)| name.value == cited.as_str())?;
         Some((&*name.value, mode))
     })
-}
-
-/// Whether browsers send the mode's credential by themselves.
-fn takes_cookies(mode: &AuthMode) -> bool {
-    match &mode.method {
-        Some(AuthMethod::Session(_)) => true,
-        Some(AuthMethod::Jwt(jwt)) => {
-            let credential = jwt.value.credential.as_ref();
-            credential.is_some_and(|credential| match &credential.value {
-                Credential::Request(places) => places
-                    .iter()
-                    .any(|(place, _)| place.value == CredentialPlace::Cookie),
-                Credential::FirstMessage(_) => false,
-            })
-        }
-        _ => false,
-    }
 }
 
 /// Whether a listener is reached from other machines.

@@ -3,7 +3,8 @@
 use crate::config::{AuthMethod, Endpoint, Listener, Service};
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::security as codes;
-use crate::plan::lower::security::{host_of, is_public, is_this_machine, modes_of, takes_cookies};
+use crate::plan::lower::origin::takes_cookie;
+use crate::plan::lower::security::{host_of, is_public, is_this_machine, modes_of};
 use crate::plan::lower::{Lowering, finding};
 
 impl Lowering<'_> {
@@ -110,6 +111,6 @@ fn serves_credentials(listener: &Listener) -> bool {
 
 fn cookie_mode<'c>(config: &'c crate::config::Config, endpoint: &'c Endpoint) -> Option<&'c str> {
     let mut modes = modes_of(config, endpoint);
-    let (name, _) = modes.find(|(_, mode)| takes_cookies(mode))?;
+    let (name, _) = modes.find(|(_, mode)| takes_cookie(mode.method.as_ref()))?;
     Some(name)
 }
