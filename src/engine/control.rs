@@ -122,7 +122,7 @@ impl Engine {
             BlockTarget::User(user) => self.users.connections(user.as_str()),
             BlockTarget::Token(token) => self
                 .users
-                .matching(|connection| token_id(&connection.user) == Some(token.as_str())),
+                .matching(|connection| token_id(&connection.identity()) == Some(token.as_str())),
             BlockTarget::Address(address) => {
                 let address = AddressKey::from(*address);
                 self.users
@@ -171,10 +171,10 @@ impl Engine {
         }
     }
 
-    /// How a connection that was blocked while it came in has to end; none where it was not.
+    /// How a connection that was blocked while it came in, or while its token was verified, has to end; none where it was not.
     pub(super) fn blocked_meanwhile(&self, connection: &Connection) -> Option<Farewell> {
         let now = self.clock.now();
-        let block = self.blocks.of_user(&connection.user, now);
+        let block = self.blocks.of_user(&connection.identity(), now);
         let block = block.or_else(|| self.blocks.of_address(connection.ip, now));
         block.map(|block| farewell(&block))
     }

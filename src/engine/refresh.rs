@@ -146,7 +146,7 @@ impl Engine {
     /// everything is written that the credential before let through.
     ///
     /// # Errors
-    /// It is another user's.
+    /// It is another user's, or the application keeps its user or itself out.
     pub fn take_identity(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -157,11 +157,17 @@ impl Engine {
             let text = "the token is another user's: connect again with it";
             return Err(Reject::new(RejectCode::Forbidden, text));
         }
+        self.check_blocks(&identity.user)
+            .map_err(|refusal| Reject::new(RejectCode::Forbidden, refusal.message))?;
         let expires_at = identity.expires_at;
         let user = identity.user.clone();
         let now = self.clock.monotonic();
         connection.with_tokens(now, |tokens| tokens.fresh = Some(identity));
         connection.was_refreshed();
+        if let Some(farewell) = self.blocked_meanwhile(connection) {
+            self.send_off(connection, &farewell);
+            return Ok(());
+        }
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
         if let Some(rule) = &connection.endpoint.allow
             && !self.allows(rule, &facts)

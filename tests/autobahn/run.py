@@ -46,7 +46,7 @@ def main() -> int:
     except AssertionError as error:
         sys.exit(str(error))
     with server.stopping():
-        cases = run_suite(server.port, wanted, excluded)
+        cases = run_suites(server.port, wanted, excluded)
     bad = {case: result for case, result in cases.items() if not GOOD >= {result["behavior"], result["behaviorClose"]}}
     for case, result in bad.items():
         print(f"case {case}: {result['behavior']}, close {result['behaviorClose']}: {REPORTS / result['reportfile']}")
@@ -62,21 +62,44 @@ def main() -> int:
     return 1 if bad or not cases else 0
 
 
-def run_suite(port: int, wanted: list[str], excluded: list[str]) -> dict:
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    index = REPORTS / "index.json"
-    index.unlink(missing_ok=True)
-    spec = REPORTS / "fuzzingclient.json"
-    values = {"OUTDIR": str(REPORTS), "PORT": str(port), "CASES": json.dumps(wanted), "EXCLUDED": json.dumps(excluded)}
-    text = (HERE / "fuzzingclient.json").read_text()
-    for name, value in values.items():
-        text = text.replace(name, value)
-    spec.write_text(text)
-    with open(REPORTS / "wstest.log", "w") as log:
-        suite = subprocess.run([WSTEST, "-m", "fuzzingclient", "-s", spec], stdout=log, stderr=log, timeout=60 * 60)
-    if suite.returncode or not index.exists():
-        sys.exit(f"wstest ended with {suite.returncode} and no report; see {log.name}")
-    return json.loads(index.read_text())["trunkline"]
+def run_suites(port: int, wanted: list[str], excluded: list[str]) -> dict:
+    """Two clients side by side, since each is one slow thread: one for compression, one for the rest."""
+    compression = [f"{section}.*" for section in ("12", "13")]
+    if wanted == ["*"]:
+        parts = [("plain", ["*"], [*excluded, *compression]), ("compressed", compression, excluded)]
+    else:
+        parts = [(section, [case for case in wanted if case.startswith(f"{section}.")], excluded) for section in ("12", "13")]
+    suites = [Suite(port, *part) for part in parts]
+    return {case: result for suite in suites for case, result in suite.results().items()}
+
+
+class Suite:
+    """A fuzzing client, with a folder of its own for its reports."""
+
+    def __init__(self, port: int, name: str, wanted: list[str], excluded: list[str]):
+        self.folder = REPORTS / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.index = self.folder / "index.json"
+        self.index.unlink(missing_ok=True)
+        spec = self.folder / "fuzzingclient.json"
+        values = {"OUTDIR": str(self.folder), "PORT": str(port), "CASES": json.dumps(wanted), "EXCLUDED": json.dumps(excluded)}
+        text = (HERE / "fuzzingclient.json").read_text()
+        for key, value in values.items():
+            text = text.replace(key, value)
+        spec.write_text(text)
+        self.log = self.folder / "wstest.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen([WSTEST, "-m", "fuzzingclient", "-s", spec], stdout=log, stderr=log)
+
+    def results(self) -> dict:
+        try:
+            code = self.process.wait(timeout=60 * 60)
+        finally:
+            self.process.kill()
+        if code or not self.index.exists():
+            sys.exit(f"wstest ended with {code} and no report; see {self.log}")
+        results = json.loads(self.index.read_text())["trunkline"]
+        return {case: {**result, "reportfile": f"{self.folder.name}/{result['reportfile']}"} for case, result in results.items()}
 
 
 def counted(cases: dict, depth: int) -> dict:

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use trunkline::engine::{BlockOrder, BlockTarget};
+use trunkline::vocab::{Timestamp, TokenId};
 
 use crate::serve::client::Client;
 use crate::serve::harness::Server;
@@ -218,4 +220,37 @@ async fn tokens_are_rare() {
     // Bad ones count too.
     ann.ask(fresh("x"), json!({"type": "error", "code": "rate_limited"}))
         .await;
+}
+
+/// A block of the token `id`; how many connections it ended.
+fn block(server: &Server, id: &str) -> usize {
+    let order = BlockOrder {
+        target: BlockTarget::Token(TokenId::parse(id).expect("an id")),
+        until: Timestamp::parse("2026-11-23T00:00:00Z").expect("a moment"),
+        reason: Some("stolen".into()),
+    };
+    let (_, ended) = server.engine().block(order).expect("there is room");
+    ended
+}
+
+#[tokio::test]
+async fn a_blocked_token_is_no_fresh_one() {
+    let server = Server::start(DESK);
+    let claims = |jti: &str| json!({"jti": jti, "tickets": ["1"]});
+    let mut ann = come(&server, "ann", claims("first")).await;
+    join(&mut ann, "desk:1").await;
+    assert_eq!(block(&server, "stolen"), 0);
+    let stolen = token(&server, "ann", &claims("stolen"), HOUR);
+    ann.ask(
+        fresh(&stolen),
+        json!({"type": "error", "id": "t", "code": "forbidden"}),
+    )
+    .await;
+    let second = token(&server, "ann", &claims("second"), HOUR);
+    ann.ask(fresh(&second), json!({"type": "ack", "id": "t"}))
+        .await;
+    // What it came with is not what it goes on with.
+    assert_eq!(block(&server, "first"), 0);
+    assert_eq!(block(&server, "second"), 1);
+    ann.expect_close(4010).await;
 }
