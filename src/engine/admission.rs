@@ -217,7 +217,7 @@ impl Engine {
                 .iter()
                 .find(|(room, _)| *room == target.name)
                 .map(|(_, position)| *position);
-            match self.join(connection, &target, pass, position, None) {
+            match self.join(connection, &target, Some(pass), position, None) {
                 Ok(standing) => joined.push(standing),
                 Err(_) if when_allowed => {}
                 Err(reject) => {

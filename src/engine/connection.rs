@@ -90,6 +90,8 @@ pub(super) struct Inner {
     pub(super) timer: Option<TimerKey>,
     pub(super) strikes: u32,
     pub(super) ended: bool,
+    /// The application has sent it away: it leaves every room, also one that it is just joining.
+    pub(super) sent_off: bool,
     /// Inbox messages that count as received once everything that waits is written.
     pub(super) receipts: Option<Box<Receipts>>,
 }
@@ -98,8 +100,8 @@ pub(super) struct Inner {
 pub(super) type Receipts = Vec<(Arc<Hall>, Seq)>;
 
 impl Inner {
-    /// Takes a seat.
-    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass, stay: u32) {
+    /// Takes a seat; yields it where that is too late, since the application has sent the connection away.
+    pub(super) fn sit(&mut self, hall: &Arc<Hall>, pass: Pass, stay: u32) -> Option<Seat> {
         if self.seats.is_empty() {
             // Most are in one room.
             self.seats.reserve_exact(1);
@@ -110,6 +112,7 @@ impl Inner {
             audiences: pass.audiences,
             said_by: pass.said_by,
         });
+        self.seats.last().filter(|_| self.sent_off).cloned()
     }
 
     /// Makes who sits on `seat` a reader of other audiences; says whether it still sits there.

@@ -255,7 +255,11 @@ impl Engine {
         }
         connection.close_for(farewell.code(), farewell.reason());
         self.abandon_later(connection);
-        let seats = connection.inner.lock().seats.clone();
+        let seats = {
+            let mut inner = connection.inner.lock();
+            inner.sent_off = true;
+            inner.seats.clone()
+        };
         for seat in seats {
             self.depart(connection, &seat, Grace::None, |_| {});
         }

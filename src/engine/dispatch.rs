@@ -150,6 +150,7 @@ impl Engine {
                 let post = self.to_post(valid, audience, &hall.name)?;
                 let mut state = hall.lock();
                 let state = &mut *state;
+                is_still_there(valid, hall)?;
                 self.post_into(&post, hall, &mut state.room, &mut state.queue)
             }
             Place::Room(target) => {
@@ -345,4 +346,16 @@ fn key_reused() -> Reject {
         RejectCode::KeyReused,
         "this key came before with another message",
     )
+}
+
+/// Whether the sender is in the room: the application may have taken it out since the frame came. Under the room's lock.
+fn is_still_there(valid: &Valid<'_>, hall: &Arc<Hall>) -> Result<(), Reject> {
+    let Origin::Client(connection) = &valid.0.decoded.origin else {
+        return Ok(());
+    };
+    let inner = connection.inner.lock();
+    if inner.seats.iter().any(|seat| Arc::ptr_eq(&seat.hall, hall)) {
+        return Ok(());
+    }
+    Err(decision::not_joined(hall.name.as_str()))
 }

@@ -6,6 +6,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use tokio::task::AbortHandle;
+
 use crate::auth::AuthError;
 use crate::decision::{self, Target};
 use crate::engine::Engine;
@@ -46,6 +48,16 @@ pub(super) struct Pending {
     target: Target,
     since: Option<Position>,
     id: Option<Box<str>>,
+    _asking: Asking,
+}
+
+/// The task that waits for an answer: not for one that nobody wants any more.
+struct Asking(AbortHandle);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Doorstep {
@@ -128,7 +140,7 @@ impl Engine {
                     self.spend_room(connection, &target.name)
                         .map_err(Refused::TooFast)?;
                     let pass = self.renewed(connection, target, pass);
-                    Ok(self.join(connection, target, pass, since, id)?)
+                    Ok(self.join(connection, target, Some(pass), since, id)?)
                 });
                 (pending.id, joined.map(|_| ()))
             }
@@ -163,25 +175,24 @@ impl Engine {
         id: Option<&str>,
         ruling: Ruling,
     ) {
-        let number = {
-            let mut inner = connection.inner.lock();
-            let doorstep = inner.doorstep.get_or_insert_default();
-            doorstep.joins = doorstep.joins.wrapping_add(1);
-            let number = doorstep.joins;
-            doorstep.pending.push(Pending {
-                number,
-                target,
-                since,
-                id: id.map(Into::into),
-            });
-            number
-        };
-        let connection = Arc::downgrade(connection);
-        tokio::spawn(async move {
+        let mut inner = connection.inner.lock();
+        let doorstep = inner.doorstep.get_or_insert_default();
+        doorstep.joins = doorstep.joins.wrapping_add(1);
+        let number = doorstep.joins;
+        let asker = Arc::downgrade(connection);
+        // What it posts waits for the lock that is held here.
+        let asking = tokio::spawn(async move {
             let pass = ruling.await;
-            if let Some(connection) = connection.upgrade() {
+            if let Some(connection) = asker.upgrade() {
                 connection.post(Mail::Join(number, pass));
             }
+        });
+        doorstep.pending.push(Pending {
+            number,
+            target,
+            since,
+            id: id.map(Into::into),
+            _asking: Asking(asking.abort_handle()),
         });
     }
 

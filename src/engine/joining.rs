@@ -52,6 +52,14 @@ impl Pass {
         }
     }
 
+    /// Of who was put into the room by the application.
+    pub(super) const fn granted(audiences: AudienceSet) -> Self {
+        Self {
+            said_by: SaidBy::Grant,
+            ..Self::by_rules(audiences)
+        }
+    }
+
     const fn told(audiences: AudienceSet) -> Self {
         Self {
             said_by: SaidBy::Pass,
@@ -209,11 +217,18 @@ impl Engine {
             let (kind, room) = (&target.kind, target.name.as_str());
             let mut outcome = Err(AuthError::NoTokens);
             for token in &tokens {
-                outcome = authenticator
+                let this = authenticator
                     .open_join_token(kind, token, &user, room)
                     .await;
-                // One that is for another room says nothing about this one.
-                if !matches!(outcome, Err(AuthError::JoinRoom)) {
+                // Others may be for other rooms, whose keys may be others: only a good one decides, or one that cannot be told yet.
+                let decides = this
+                    .as_ref()
+                    .map_or_else(|error| error.kind() == RefusalKind::Unavailable, |_| true);
+                let says_little = matches!(outcome, Err(AuthError::NoTokens | AuthError::JoinRoom));
+                if decides || says_little {
+                    outcome = this;
+                }
+                if decides {
                     break;
                 }
             }
@@ -294,10 +309,12 @@ impl Engine {
         let asks = !matches!(target.kind.may_join, MayJoin::Rule(_));
         let user = connection.identity();
         let facts = connection.facts(&user, self.clock.now(), self.clock.monotonic());
-        let decision = if is_here && asks {
+        if is_here && asks {
             // Nobody is asked about who is in already.
-            Decision::Known(Ok(Pass::by_rules(AudienceSet::NONE)))
-        } else {
+            self.join(connection, &target, None, since, Some(id))?;
+            return Ok(());
+        }
+        let decision = {
             let tokens: Vec<Box<str>> = token.into_iter().map(Into::into).collect();
             let wish = Wish {
                 facts: &facts,
@@ -312,7 +329,7 @@ impl Engine {
                 let pass = pass?;
                 self.spend_room(connection, &target.name)
                     .map_err(Refused::TooFast)?;
-                self.join(connection, &target, pass, since, Some(id))?;
+                self.join(connection, &target, Some(pass), since, Some(id))?;
             }
             Decision::Asked(ruling) => self.join_later(connection, target, since, id, ruling),
         }

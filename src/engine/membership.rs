@@ -15,22 +15,22 @@ use crate::engine::seat::Seat;
 use crate::engine::{Engine, Hall};
 use crate::plan::{AnnounceTo, Receipt};
 use crate::protocol::{Frame, Object, Reject, RejectCode};
-use crate::room::{Arrival, Replay, Room};
+use crate::room::{Arrival, Grace, Replay, Room};
 use crate::vocab::{MessageName, Position, User};
 
 impl Engine {
-    /// Takes a seat. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
+    /// Takes a seat. Without a `pass` it has one already, or does not get any. `answer` is there where a frame asked, with that frame's id: then `joined` goes before what is replayed.
     /// Returns what `welcome` says of the room.
     pub(super) fn join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         target: &Target,
-        pass: Pass,
+        pass: Option<Pass>,
         since: Option<Position>,
         answer: Option<Option<&str>>,
     ) -> Result<serde_json::Value, Reject> {
         let is_over = |expires_at| self.clock.now() >= expires_at;
-        if pass.expires_at.is_some_and(is_over) {
+        if pass.and_then(|pass| pass.expires_at).is_some_and(is_over) {
             let text = "what lets you in has expired";
             return Err(Reject::new(RejectCode::Forbidden, text));
         }
@@ -40,6 +40,7 @@ impl Engine {
             .as_ref()
             .is_some_and(|inbox| inbox.receipt == Receipt::OnWrite)
             && self.owns_inbox(connection, &target.kind, &target.parameters);
+        let mut late = None;
         let (standing, flush) = self.rooms.with(
             &target.name,
             &target.kind,
@@ -56,6 +57,10 @@ impl Engine {
                 if connection.inner.lock().seats.iter().any(is_here) {
                     return self.join_again(connection, hall, state, since, answer);
                 }
+                let Some(pass) = pass else {
+                    let text = format!("you have just left `{}`: join it again", hall.name);
+                    return Err(Reject::new(RejectCode::Conflict, text));
+                };
                 let arrival = state.room.members.enter(&connection.user, self.clock.now());
                 let standing = standing(&mut state.room, hall, self, connection);
                 let answer = answer.map(|id| joined(id, &standing));
@@ -79,7 +84,7 @@ impl Engine {
                     self.announce_arrival(hall, &state.room, &mut state.queue, connection);
                 }
                 let stay = self.stays.fetch_add(1, Ordering::Relaxed);
-                connection.inner.lock().sit(hall, pass, stay);
+                late = connection.inner.lock().sit(hall, pass, stay);
                 if let Some(expires_at) = pass.expires_at {
                     self.end_stay_at(connection, stay, expires_at);
                 }
@@ -88,6 +93,9 @@ impl Engine {
         )?;
         if let Some(hall) = flush {
             flush::spawn_flush(self, &hall);
+        }
+        if let Some(seat) = late {
+            self.depart(connection, &seat, Grace::None, |_| {});
         }
         Ok(standing)
     }

@@ -59,11 +59,9 @@ impl Tokens {
         Ok(self.count)
     }
 
-    /// Whether no token is in force that came behind the one of this number; then that is.
-    fn is_newest(&mut self, number: u32) -> bool {
-        let is_newest = self.in_force < number;
-        self.in_force = self.in_force.max(number);
-        is_newest
+    /// Whether no token is in force that came behind the one of this number.
+    const fn is_newest(&self, number: u32) -> bool {
+        self.in_force < number
     }
 
     /// Who the last token says it is, and until when.
@@ -139,7 +137,9 @@ impl Engine {
             let text = "a newer token has been taken meanwhile";
             return Err(Reject::new(RejectCode::Conflict, text));
         }
-        self.take_identity(connection, identity, id)
+        self.take_identity(connection, identity, id)?;
+        connection.with_tokens(now, |tokens| tokens.in_force = number);
+        Ok(())
     }
 
     /// Replaces who is behind a connection by what a fresh credential says, and asks every rule again. The answer goes when
@@ -211,11 +211,11 @@ impl Engine {
         let facts = connection.facts(user, self.clock.now(), self.clock.monotonic());
         let facts = target.facts(users_count, &facts);
         let audiences = match (&target.kind.may_join, seat.said_by) {
-            (MayJoin::Rule(rule), _) => {
+            (MayJoin::Rule(rule), SaidBy::Rules) => {
                 self.judge(rule, &target, &facts).map(|pass| pass.audiences)
             }
             // Who was let in by the application or a token stays as long as that says.
-            (_, SaidBy::Rules) => Ok(decision::audiences(&**self, &target, &facts)),
+            (_, SaidBy::Rules | SaidBy::Grant) => Ok(decision::audiences(&**self, &target, &facts)),
             (_, SaidBy::Pass) => Ok(seat.audiences),
         };
         match audiences {
@@ -335,6 +335,11 @@ mod tests {
         let mut tokens = Tokens::new(Monotonic::from_nanos(0));
         for (number, is_newest) in [(2, true), (1, false), (2, false), (3, true)] {
             assert_eq!(tokens.is_newest(number), is_newest, "{number}");
+            if is_newest {
+                tokens.in_force = number;
+            }
         }
+        // One that was refused outdates none.
+        assert!(tokens.is_newest(5) && tokens.is_newest(4));
     }
 }

@@ -19,11 +19,13 @@ pub(super) struct Seat {
     pub(super) said_by: SaidBy,
 }
 
-/// Who says which audiences somebody is of.
+/// Who let somebody in, and who says which audiences it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SaidBy {
-    /// The room's rules.
+    /// The room's rules, both.
     Rules,
+    /// The application let it in when it connected; the room's rules say what it reads.
+    Grant,
     /// What let it in: the application, or a token.
     Pass,
 }

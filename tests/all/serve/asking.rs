@@ -38,6 +38,7 @@ server: {{listen: "127.0.0.1:0", {server}}}
 auth:
   asked: {{http: {{url: "{url}/connect", forward: [cookie.who]}}}}
   later: {{jwt: {{algorithms: [HS256], secret: "${{SECRET}}", credential: {{first_message: 10s}}}}}}
+  member: {{jwt: {{algorithms: [HS256], secret: "${{SECRET}}"}}}}
   guest: {{anonymous: {{}}}}
 messages: {{who: {{schema: true, to: sender, reply: user.id}}, say: {{schema: true, to: room}}}}
 rooms:
@@ -48,7 +49,7 @@ endpoints:
   /asked: {{auth: asked, messages: [who], auto_join: ["room:a"], rooms: ["desk:{{id}}"], limits: {{rooms_per_connection: 3}}}}
   /close: {{auth: asked, messages: [who], rooms: ["desk:{{id}}"], reject: close}}
   /either: {{auth: [asked, guest], messages: [who]}}
-
+  /both: {{auth: [asked, member], rooms: ["desk:{{id}}", "room:{{id}}"]}}
   /later: {{auth: later, messages: [who]}}
   /later/close: {{auth: later, messages: [who], reject: close}}
 "#
@@ -87,6 +88,27 @@ async fn the_application_says_who_it_is_where_it_is_and_until_when() {
     let guest = server.join("/either").await;
     drop(guest);
     assert_eq!(application.requests().len(), 1, "a guest asks nobody");
+}
+
+#[tokio::test]
+async fn a_fresh_token_takes_nobody_out_of_what_the_application_granted() {
+    let application = application().await;
+    let server = start(&application.url, "");
+    let client = server.knock("/both", &[("Cookie", &cookie("ann"))]).await;
+    let mut ann = client.unwrap_or_else(|refused| panic!("{refused:?}"));
+    ann.expect(json!({"type": "welcome"})).await;
+    let token = server.token("ann", json!({}), HOUR);
+    ann.ask(
+        json!({"type": "token", "id": "t", "token": token}),
+        json!({"type": "ack", "id": "t"}),
+    )
+    .await;
+    // The rule of a desk lets in nobody, and was not asked.
+    ann.ask(
+        json!({"type": "say", "room": "desk:1", "data": 1, "id": "a"}),
+        json!({"type": "say", "room": "desk:1", "data": 1}),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use trunkline::auth::{JoinMint, mint_join};
-use trunkline::vocab::RoomName;
+use trunkline::engine::Engine;
+use trunkline::protocol::Farewell;
+use trunkline::vocab::{RoomName, UserId};
 
 use crate::serve::client::Client;
 use crate::serve::decider::Application;
@@ -388,4 +390,92 @@ async fn join_tokens_for_automatic_rooms_come_in_the_query() {
         assert_eq!(refused.status, 403);
         assert!(!refused.body.contains(&other), "{refused:?}");
     }
+}
+
+/// Bare joins that are on their way while the application takes their sender out, or sends it away, are no way back in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_taken_out_is_not_let_in_again_for_having_been_there() {
+    let application = Application::start(answer, 0).await;
+    let server = Server::start(&yaml(&application));
+    let ann = UserId::parse("ann").expect("an id");
+    let is_in = |engine: &Engine| {
+        let seen = engine.members_seen("signed:1", None, 10);
+        seen.expect("the room is declared").users_count
+    };
+    let joins: Vec<Value> = vec![json!({"type": "join", "room": "signed:1"}); 150];
+    for round in 0..200 {
+        let mut client = come(&server, "ann", "").await;
+        let ticket = ticket(&server, "ann", "signed:1", json!({}), 60);
+        client
+            .ask(join_with("signed:1", &ticket), joined("signed:1"))
+            .await;
+        let engine = server.engine().clone();
+        let user = ann.clone();
+        let pause = Duration::from_micros(round * 7 % 700);
+        let taken = tokio::task::spawn_blocking(move || {
+            // Not a wait, but a place in the server's turn: each round has another.
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < pause {
+                std::hint::spin_loop();
+            }
+            if round % 2 == 0 {
+                let removed = engine.remove_member("signed:1", &user);
+                removed.expect("the room is declared");
+            } else {
+                let farewell = Farewell::new(4010, None).expect("a code and a reason");
+                engine.disconnect_user(&user, &farewell);
+            }
+        });
+        client.send_together(&joins).await;
+        taken.await.expect("it does not panic");
+        if round % 2 == 0 {
+            client.send(json!({"type": "ping"})).await;
+            while client.frame().await["type"] != "pong" {}
+            assert_eq!(is_in(server.engine()), 0, "round {round}");
+            client.close().await;
+        } else {
+            assert_eq!(client.end().await.0, 4010);
+        }
+        server
+            .until("it has left", |engine| is_in(engine) == 0)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn each_automatic_room_is_joined_with_its_own_token() {
+    let yaml = r#"
+auth: {member: {jwt: {algorithms: [HS256], secret: "${SECRET}"}}}
+messages: {line: {schema: true, to: room}}
+rooms:
+  "signed:{id}": {may_join: {token: {algorithms: [HS256], secret: "${SECRET}"}}, messages: [line]}
+  "other:{id}": {may_join: {token: {algorithms: [HS256], secret: "another-secret-of-at-least-32-bytes!!"}}, messages: [line]}
+endpoints:
+  /both: {auth: member, auto_join: ["signed:1", "other:1"]}
+  /twice: {auth: member, auto_join: ["signed:1", "signed:{query.room}"]}
+"#;
+    let server = Server::start(yaml);
+    let signed = ticket(&server, "ann", "signed:1", json!({}), 60);
+    let name = RoomName::parse("other:1").expect("a name");
+    let (kind, _) = server.engine().plan().room_kind(&name).expect("declared");
+    let mint = JoinMint {
+        user_id: "ann",
+        room: "other:1",
+        claims: Map::new(),
+        expires: Duration::from_secs(60),
+    };
+    let now = server.engine().clock().now();
+    let other = mint_join(kind, &mint, None, now).expect("its secret signs");
+    for tokens in [[&signed, &other], [&other, &signed]] {
+        let [first, second] = tokens;
+        let query = format!("/both?join_token={first}&join_token={second}");
+        let mut ann = server.connect(&path(&server, &query, "ann", "")).await;
+        let rooms = json!([{"room": "signed:1"}, {"room": "other:1"}]);
+        ann.expect(json!({"type": "welcome", "rooms": rooms})).await;
+    }
+    // Two templates that come to one name are one room.
+    let query = format!("/twice?room=1&join_token={signed}");
+    let mut ann = server.connect(&path(&server, &query, "ann", "")).await;
+    let welcome = ann.expect(json!({"type": "welcome"})).await;
+    assert_eq!(welcome["rooms"].as_array().map(Vec::len), Some(1));
 }
