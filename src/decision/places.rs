@@ -25,50 +25,35 @@ impl Inquiry<'_> {
             return Some(());
         };
         let server = &self.plan.server;
-        let path = endpoint.path.as_str();
-        let address = ip.to_string();
-        let of_server = |key| Clause::new("server", "", key);
-        for (subject, count, limit, clause) in [
+        let (path, address) = (endpoint.path.as_str(), ip.to_string());
+        let of_server = || Clause::new("server", "", "limits");
+        let of_endpoint = Clause::new("endpoints", path, "limits");
+        let here = endpoint.limits.connections;
+        for (owner, subject, count, limit, clause) in [
             (
+                "the server",
                 "",
                 Some(crowd.everywhere),
                 server.connections,
-                of_server("limits.connections"),
+                of_server(),
             ),
             (
+                "the address",
                 &*address,
                 crowd.from_there,
                 server.connections_per_ip,
-                of_server("limits.connections_per_ip"),
+                of_server(),
             ),
-            (
-                path,
-                Some(crowd.here),
-                endpoint.limits.connections,
-                Clause::new("endpoints", path, "limits.connections"),
-            ),
+            ("the endpoint", path, Some(crowd.here), here, of_endpoint),
         ] {
             let Some(count) = count else { continue };
-            let step = Step::new("connections", subject);
-            let clauses = [clause];
-            let detail = match subject {
-                "" => format!("the server has {}", counted(count, "connections", limit)),
-                _ if subject == path => {
-                    format!(
-                        "the endpoint has {}",
-                        counted(count, "connections now", limit)
-                    )
-                }
-                _ => format!(
-                    "the address has {}",
-                    counted(count, "connections now", limit)
-                ),
-            };
+            let counted = counted(count, "connections now", limit);
+            let step = Step::new("connections", subject).detail(format!("{owner} has {counted}"));
             if count >= limit.max {
-                self.trail
-                    .take(step.refused_with(429).detail(detail), &clauses)?;
-            } else if self.plan.lines.is_written(&clauses[0]) {
-                self.trail.take(step.detail(detail), &clauses)?;
+                self.trail.take(step.refused_with(429), &[clause])?;
+            } else if subject == path && limit != CountLimit::NONE {
+                // The others have room by far, and every server has them.
+                self.trail.take(step, &[clause])?;
             }
         }
         Some(())

@@ -642,12 +642,12 @@ fn a_join_token_is_made_for_a_room() {
     let file = r#"version: 1
 server: {listen: 127.0.0.1:0}
 auth: {guest: {anonymous: {user_id: "{query.u}"}}}
-messages: {hello: {schema: true, to: room}}
+messages: {hello: {schema: true, to: room}, note: {schema: true, to: room, audience: staff}}
 rooms:
   "desk:{ticket}":
     may_join: {token: {algorithms: [HS512, HS256], secret: "another-secret-of-at-least-64-bytes-for-the-join-tokens-of-the-desk!!"}}
     audiences: {staff: "user.claims.role == 'agent'"}
-    messages: {hello: {}, note: {schema: true, to: room, audience: staff}}
+    messages: [hello, note]
   "hall:{n}": {may_join: "true", messages: [hello]}
 endpoints:
   /ws: {auth: guest, rooms: ["desk:{ticket}", "hall:{n}"]}
