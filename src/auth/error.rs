@@ -83,8 +83,8 @@ pub enum AuthError {
     /// A signed session that somebody else signed, or changed.
     #[error("the session's signature does not match")]
     SessionForged,
-    /// A signed session that says nobody.
-    #[error("the session does not say who the user is")]
+    /// A signed session of another form than it has to have.
+    #[error("the session is not as it has to be")]
     SessionUnusable {
         /// What is wrong with it, without values.
         cause: String,

@@ -57,6 +57,11 @@ impl JoinTokens {
         all.map(|(name, keys)| (&**name, keys))
     }
 
+    fn of(&self, kind: &RoomKind) -> Result<&Keychain, AuthError> {
+        let keys = self.keychains.get(kind.index).and_then(Option::as_ref);
+        keys.map(|(_, keys)| &**keys).ok_or(AuthError::NoTokens)
+    }
+
     /// What `token` grants `user` in the room `room` of `kind`.
     pub(super) async fn open(
         &self,
@@ -66,8 +71,7 @@ impl JoinTokens {
         room: &str,
         clock: &dyn Clock,
     ) -> Result<JoinGrant, AuthError> {
-        let keys = self.keychains.get(kind.index).and_then(Option::as_ref);
-        let (_, keys) = keys.ok_or(AuthError::NoTokens)?;
+        let keys = self.of(kind)?;
         let claims = match keys.open_now(token, TokenType::Join) {
             Ok(claims) => claims,
             Err(error) => match keys.seek(&error, clock.monotonic()) {
@@ -107,6 +111,28 @@ impl Authenticator {
     ) -> Result<JoinGrant, AuthError> {
         let tokens = &self.join_tokens;
         tokens.open(kind, token, user, room, &*self.clock).await
+    }
+
+    /// As [`Authenticator::open_join_token`], at once; none where keys that may open it have to be fetched first.
+    ///
+    /// # Errors
+    /// As [`Authenticator::open_join_token`].
+    pub fn open_join_token_now(
+        &self,
+        kind: &RoomKind,
+        token: &str,
+        user: &UserId,
+        room: &str,
+    ) -> Option<Result<JoinGrant, AuthError>> {
+        let keys = match self.join_tokens.of(kind) {
+            Ok(keys) => keys,
+            Err(error) => return Some(Err(error)),
+        };
+        match keys.open_now(token, TokenType::Join) {
+            Err(AuthError::KeysUnavailable | AuthError::KeyUnknown) if keys.is_fetched() => None,
+            Err(error) => Some(Err(error)),
+            Ok(claims) => Some(grant(&claims, user, room, self.clock.now())),
+        }
     }
 }
 

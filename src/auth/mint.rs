@@ -63,6 +63,9 @@ pub enum MintError {
         "rooms of the pattern `{0}` are not joined by a token: only `may_join: {{token: …}}` takes them"
     )]
     NoJoinTokens(Box<str>),
+    /// The rooms have no such audience.
+    #[error("the server would refuse this token: {0}")]
+    NoAudience(String),
     /// The key cannot sign.
     #[error("the token cannot be signed")]
     Sign,
@@ -174,8 +177,11 @@ pub fn mint_join(
         opened => opened,
     };
     let user = UserId::parse(mint.user_id).map_err(|_| AuthError::JoinUser);
-    seen.and_then(|claims| grant(&claims, &user?, mint.room, now))
-        .map_err(|error| MintError::Refused { error })?;
+    let granted = seen.and_then(|claims| grant(&claims, &user?, mint.room, now));
+    let granted = granted.map_err(|error| MintError::Refused { error })?;
+    let names = granted.audiences.iter().flatten();
+    kind.audiences_named(names.map(|name| &**name))
+        .map_err(MintError::NoAudience)?;
     Ok(token)
 }
 

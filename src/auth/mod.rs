@@ -9,6 +9,7 @@ mod anonymous;
 mod answer;
 mod api_key;
 mod application;
+mod awaited;
 mod error;
 mod join;
 mod jwt;
@@ -26,6 +27,7 @@ mod upkeep;
 pub use crate::rule::ConnectionFacts;
 pub use answer::Login;
 pub use api_key::{authorize_api, may_use_room};
+pub use awaited::AwaitedToken;
 pub use error::{AuthError, RefusalKind};
 pub use join::JoinGrant;
 pub use keys::{PrivateKey, PrivateKeyError};
@@ -39,7 +41,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::auth::join::JoinTokens;
-use crate::auth::jwt::{AwaitedKeys, Verified, Verifier};
+use crate::auth::jwt::{Verified, Verifier};
 use crate::auth::keys::Keychain;
 use crate::auth::question::{Oracle, Refusals};
 use crate::auth::session::SessionFile;
@@ -100,13 +102,6 @@ pub enum Identification {
     Awaited(AwaitedToken),
 }
 
-/// A handshake whose token cannot be verified yet.
-pub struct AwaitedToken {
-    keys: AwaitedKeys,
-    clock: Arc<dyn Clock>,
-    subprotocol: Option<&'static str>,
-}
-
 /// What a handshake comes to.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -137,24 +132,6 @@ impl Identification {
             Self::Asked(question) => Box::pin(question.outcome()).await,
             Self::Awaited(token) => Box::pin(token.outcome()).await,
         }
-    }
-}
-
-impl AwaitedToken {
-    async fn outcome(self) -> Outcome {
-        match self.keys.verify(&*self.clock).await {
-            Ok(identity) => Outcome::Identified {
-                login: Login::from(identity),
-                subprotocol: self.subprotocol,
-            },
-            Err(error) => Outcome::Refused(error),
-        }
-    }
-}
-
-impl fmt::Debug for AwaitedToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.keys.fmt(f)
     }
 }
 

@@ -1,28 +1,37 @@
 //! Sessions in Redis: `GETRANGE session:VALUE`, so that what comes back is bounded.
 
-use std::sync::OnceLock;
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, RedisError, cmd};
+use ::redis::{Client, IntoConnectionInfo as _, RedisError, cmd};
 use bytes::Bytes;
 
 use crate::plan::RedisLookup;
 use crate::vocab::Secret;
 use crate::webhook::{ANSWER_BYTES_MAX, Fault, settle_cryptography};
 
+/// How the client holds the errors of others.
+type SharedError = Arc<dyn std::error::Error + Send + Sync>;
+
 /// One Redis, reached over one connection that comes back by itself.
 pub(super) struct RedisSessions {
     url: Secret,
     prefix: Box<str>,
     timeout: Duration,
+    /// Host and port, for the log: never the password.
+    address: String,
     /// Made at the first question, since it needs the runtime.
     manager: OnceLock<ConnectionManager>,
 }
 
 impl RedisSessions {
     pub(super) fn new(lookup: &RedisLookup) -> Self {
+        let url = lookup.url.expose().into_connection_info();
         Self {
+            address: url.map_or_else(|_| String::new(), |url| url.addr().to_string()),
             url: lookup.url.clone(),
             prefix: lookup.prefix.clone(),
             timeout: lookup.timeout,
@@ -38,8 +47,11 @@ impl RedisSessions {
         get.arg(key).arg(0).arg(ANSWER_BYTES_MAX);
         let answer = get.query_async::<Vec<u8>>(&mut manager);
         let stored = match tokio::time::timeout(self.timeout, answer).await {
-            Ok(stored) => stored.map_err(|error| fault(&error))?,
-            Err(_) => return Err(Fault::Store("Redis did not answer in time".to_owned())),
+            Ok(stored) => stored.map_err(|error| self.fault(&error))?,
+            Err(_) => {
+                let cause = format!("Redis at {} did not answer in time", self.address);
+                return Err(Fault::Store(cause));
+            }
         };
         match stored.len() {
             0 => Ok(None),
@@ -63,20 +75,68 @@ impl RedisSessions {
             .set_response_timeout(Some(self.timeout));
         let made = Client::open(self.url.expose())
             .and_then(|client| ConnectionManager::new_lazy_with_config(client, config))
-            .map_err(|error| fault(&error))?;
+            .map_err(|error| self.fault(&error))?;
         Ok(self.manager.get_or_init(|| made))
+    }
+
+    /// By its code, or by what the system said: the text of others could repeat a key.
+    fn fault(&self, error: &RedisError) -> Fault {
+        let address = &self.address;
+        let cause = match (error.code(), of_system(error)) {
+            (Some(code), _) => format!("Redis at {address} answers {code}"),
+            (None, Some(system)) => format!("Redis at {address}: {system}"),
+            (None, None) => format!("Redis at {address}: {}", error.category()),
+        };
+        // A key of another type is this session's fault, not an outage.
+        if error.code() == Some("WRONGTYPE") {
+            return Fault::Unusable(cause);
+        }
+        Fault::Store(cause)
     }
 }
 
-/// By its kind and code: the text could repeat a key.
-fn fault(error: &RedisError) -> Fault {
-    let cause = match error.code() {
-        Some(code) => format!("Redis answers {code}"),
-        None => format!("Redis: {:?}", error.kind()),
-    };
-    // A key of another type is this session's fault, not an outage.
-    if error.code() == Some("WRONGTYPE") {
-        return Fault::Unusable(cause);
+/// The system's error beneath, such as a refused connection.
+fn of_system(error: &RedisError) -> Option<&io::Error> {
+    let mut beneath = error.source();
+    while let Some(error) = beneath {
+        let found = error.downcast_ref::<io::Error>();
+        let shared = || error.downcast_ref::<SharedError>()?.downcast_ref();
+        if let Some(system) = found.or_else(shared) {
+            return Some(system);
+        }
+        beneath = error.source();
     }
-    Fault::Store(cause)
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::RedisSessions;
+    use crate::plan::{Patience, RedisLookup};
+    use crate::vocab::Secret;
+    use crate::webhook::Fault;
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_named_without_its_password() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("an address");
+        drop(taken);
+        let sessions = RedisSessions::new(&RedisLookup {
+            url: Secret::new(format!("redis://ann:hunter2@{address}/0")),
+            prefix: "session:".into(),
+            timeout: Duration::from_secs(5),
+            patience: Patience {
+                cache: Duration::ZERO,
+                stale: Duration::ZERO,
+            },
+        });
+        let fault = sessions.read(b"abc").await.expect_err("nobody listens");
+        let text = fault.to_string();
+        assert!(matches!(fault, Fault::Store(_)), "{text}");
+        let said = format!("the look-up failed: Redis at {address}: Connection refused");
+        assert!(text.starts_with(&said), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }

@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Make a join token for this room instead of a login; its own `may_join: {token: …}` says what signs
-    #[arg(long, value_name = "ROOM", conflicts_with = "username")]
+    #[arg(long, value_name = "ROOM", conflicts_with_all = ["username", "auth"])]
     room: Option<String>,
     /// How long it is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Err(error) => {
             print::error(&error.to_string());
             match error {
-                MintError::Refused { .. } => Exit::Findings,
+                MintError::Refused { .. } | MintError::NoAudience(_) => Exit::Findings,
                 _ => Exit::CouldNotRun,
             }
         }

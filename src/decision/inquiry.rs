@@ -4,15 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{self, Asker, Standing, Step, Surroundings, Target, Telling, Trail, Verdict};
-use crate::plan::{
-    AutoJoin, Clause, Endpoint, MayJoin, OnExceed, OnTooMany, Plan, RateKey, RateLimit,
+use crate::decision::{
+    self, Asker, Doorman, Opened, Step, Surroundings, Target, Telling, Trail, Verdict,
 };
+use crate::plan::{AutoJoin, Clause, Endpoint, MayJoin, OnExceed, Plan, RateKey, RateLimit};
 use crate::rule::{ConnectionFacts, Facts, Reads};
-use crate::vocab::{ConnectionId, Parameters, Timestamp, User, format_duration};
+use crate::vocab::{
+    AudienceSet, ConnectionId, Parameters, RoomName, Timestamp, User, format_duration,
+};
 
 /// Somebody who is, or would be, connected.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Visitor<'a> {
     /// Where.
     pub endpoint: &'a Arc<Endpoint>,
@@ -22,6 +24,10 @@ pub struct Visitor<'a> {
     pub path: &'a Parameters,
     /// The query, without credentials.
     pub query: &'a Parameters,
+    /// The join tokens of the query, for automatic rooms.
+    pub query_tokens: &'a [Box<str>],
+    /// Those of a frame that joins: one or none.
+    pub frame_tokens: &'a [Box<str>],
     /// Where from.
     pub ip: IpAddr,
     /// The connection's id.
@@ -34,10 +40,13 @@ pub struct Visitor<'a> {
 pub struct Inquiry<'a> {
     pub(super) plan: &'a Plan,
     pub(super) around: &'a dyn Surroundings,
+    doorman: &'a dyn Doorman,
     /// The steps so far.
     pub trail: Trail<'a>,
     /// The rate limits, by number, of which the steps so far would have taken a token.
     taken: Vec<usize>,
+    /// Of which audiences join tokens say that the visitor is, by room.
+    pub(super) told: Vec<(RoomName, AudienceSet)>,
 }
 
 impl<'a> Visitor<'a> {
@@ -69,12 +78,14 @@ impl<'a> Visitor<'a> {
 
 impl<'a> Inquiry<'a> {
     /// An inquiry that has not asked anything.
-    pub fn new(plan: &'a Plan, around: &'a dyn Surroundings) -> Self {
+    pub fn new(plan: &'a Plan, around: &'a dyn Surroundings, doorman: &'a dyn Doorman) -> Self {
         Self {
             plan,
             around,
+            doorman,
             trail: Trail::new(plan),
             taken: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -130,24 +141,6 @@ impl<'a> Inquiry<'a> {
         Some(rooms)
     }
 
-    /// Whether the user has a connection left.
-    fn places(&mut self, visitor: &Visitor<'_>) -> Option<()> {
-        let limits = &visitor.endpoint.limits;
-        let connections = self.around.connections(visitor.endpoint, &visitor.user.id);
-        let Some(count) = connections else {
-            return Some(());
-        };
-        let max = limits.connections_per_user.max;
-        let step = Step::new("connections", visitor.user.id.as_str());
-        let step = match limits.on_too_many {
-            OnTooMany::Refuse if count >= max => step.refused_with(429),
-            _ => step,
-        };
-        let clauses = [Clause::new("endpoints", visitor.endpoint.path.as_str(), "")];
-        let detail = format!("the user has {count} of at most {max} connections here");
-        self.trail.take(step.detail(detail), &clauses)
-    }
-
     fn automatic(
         &mut self,
         visitor: &Visitor<'_>,
@@ -175,7 +168,7 @@ impl<'a> Inquiry<'a> {
         let target = self
             .trail
             .ask(step, &clauses, telling, Reads::default(), |_| target)?;
-        self.enter(visitor, target, telling)
+        self.enter(visitor, target, (telling, visitor.query_tokens))
     }
 
     /// Whether a frame that asks to join the room called `name` is granted, for a connection that is in `rooms`; the room.
@@ -217,11 +210,16 @@ impl<'a> Inquiry<'a> {
             .ask(step, &clauses, Telling::Code, Reads::default(), |_| {
                 decision::is_joined_here(endpoint, &target)
             })?;
-        self.enter(visitor, target, Telling::Code)
+        self.enter(visitor, target, (Telling::Code, visitor.frame_tokens))
     }
 
-    /// Whether the room itself lets somebody in.
-    fn enter(&mut self, visitor: &Visitor<'_>, target: Target, telling: Telling) -> Option<Target> {
+    /// Whether the room itself lets somebody in who brings `tokens`.
+    fn enter(
+        &mut self,
+        visitor: &Visitor<'_>,
+        target: Target,
+        (telling, tokens): (Telling, &[Box<str>]),
+    ) -> Option<Target> {
         let (name, pattern) = (&target.name, target.kind.pattern.as_str());
         let standing = self.around.room(name, &visitor.user.id);
         let unknown = Reads {
@@ -233,7 +231,7 @@ impl<'a> Inquiry<'a> {
         let step = Step::new("may_join", name.as_str());
         let facts = visitor.facts();
         let facts = target.facts(users_count, &facts);
-        let untold = |step: Step, detail| step.detail(detail).verdict(Verdict::Unknown);
+        let untold = |step: Step, detail: &str| step.detail(detail).verdict(Verdict::Unknown);
         match &target.kind.may_join {
             MayJoin::Rule(rule) => {
                 self.trail.ask(step, &clauses, telling, unknown, |judge| {
@@ -244,50 +242,24 @@ impl<'a> Inquiry<'a> {
                 let step = untold(step, "the application decides, and it is not asked here");
                 self.trail.take(step, &clauses)?;
             }
-            MayJoin::Token { .. } => {
-                let step = untold(step, "a join token decides, and a question brings none");
-                self.trail.take(step, &clauses)?;
-            }
+            MayJoin::Token { .. } => match self.doorman.opens(&target, &visitor.user.id, tokens) {
+                Opened::Yes(named) => {
+                    self.told
+                        .extend(named.map(|named| (target.name.clone(), named)));
+                    let step = step.detail("the join token is for this user and this room");
+                    self.trail.take(step, &clauses)?;
+                }
+                Opened::No(reject) => {
+                    self.trail
+                        .demand(step, &clauses, telling, Err::<(), _>(reject))?;
+                }
+                Opened::Unknown(detail) => {
+                    self.trail.take(untold(step, &detail), &clauses)?;
+                }
+            },
         }
         self.room_for(&target, standing, telling)?;
         Some(target)
-    }
-
-    fn room_for(
-        &mut self,
-        target: &Target,
-        standing: Option<Standing>,
-        telling: Telling,
-    ) -> Option<()> {
-        let clause = Clause::new("rooms", target.kind.pattern.as_str(), "limits.users");
-        let max = target.kind.users.max;
-        let step = Step::new("users", target.name.as_str());
-        match standing {
-            None if self.plan.lines.is_written(&clause) => {
-                let detail =
-                    format!("at most {max} at a time; how many there are, a running server knows");
-                self.trail.take(step.detail(detail), &[clause])
-            }
-            None => Some(()),
-            Some(standing) => {
-                let count = standing.users_count;
-                let detail = match standing.is_member {
-                    true => "the user is in it now".to_owned(),
-                    false => format!("it has {count} of at most {max} users now"),
-                };
-                let (name, kind) = (&target.name, &target.kind);
-                self.trail.ask(
-                    step.detail(detail),
-                    &[clause],
-                    telling,
-                    Reads::default(),
-                    |_| match standing.is_member {
-                        true => Ok(()),
-                        false => decision::has_place(kind, name, count),
-                    },
-                )
-            }
-        }
     }
 
     /// Whether each of `limits` has a token for `asker`.

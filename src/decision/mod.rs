@@ -5,23 +5,29 @@
 //! nobody told. What changes while the server runs comes from outside, as [`Surroundings`].
 
 mod account;
+mod doorman;
 mod inquiry;
 mod message;
+mod places;
 mod room;
+mod sanitize;
 mod sending;
 mod surroundings;
 mod trail;
 
 pub use account::{Explanation, Step, Verdict};
+pub use doorman::{Doorman, Opened};
 pub use inquiry::{Inquiry, Visitor};
 pub use message::{
     Seat, Taker, fits, fits_sanitized, is_allowed, no_room, not_joined, other_room, read,
     recipient, size_fits, taker, taker_of_plain, thinning_key,
 };
+pub use places::Crowd;
 pub use room::{
     Target, audiences, automatic, has_place, is_joined_here, is_let_in, may_connect, may_not_join,
     no_room_left, room_left, target,
 };
+pub use sanitize::cleaned;
 pub use sending::Sending;
 pub use surroundings::{Asker, FileAlone, Standing, Surroundings};
 pub use trail::{Telling, Trail, Witness};

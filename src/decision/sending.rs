@@ -8,10 +8,13 @@ use serde_json::Value;
 use crate::decision::inquiry::{Inquiry, Visitor};
 use crate::decision::trail::told;
 use crate::decision::{self, Asker, Seat, Step, Taker, Target, Telling, Verdict};
-use crate::plan::{Clause, Message, Protocol, RateLimit, Route, SentBy};
+use crate::plan::{Clause, MayJoin, Message, Protocol, RateLimit, Route, SentBy};
 use crate::protocol::{ClientFrame, Reject, RejectCode, decode};
 use crate::rule::{Answer, DataFacts, Facts, Reads, RoomFacts};
-use crate::vocab::json::Tape;
+use crate::vocab::json::{DEPTH_MAX, Tape};
+
+/// How much of sanitized data a step shows.
+const DATA_CHARS_MAX: usize = 400;
 
 /// A message that somebody would send.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +121,7 @@ impl Inquiry<'_> {
         let step = Step::new("data", message.name.as_str());
         self.trail.demand(step, &[], Telling::Code, read)?;
         self.judged(&taken)?;
+        let taken = self.sanitized(taken, &data)?;
         self.routed(&taken)
     }
 
@@ -238,11 +242,50 @@ impl Inquiry<'_> {
         )
     }
 
-    /// Who of the room's readers the message is for, where it is not for all of them.
-    fn audiences(&mut self, taken: &Taken<'_>) -> Option<()> {
-        let Some(room) = taken.room else {
-            return Some(());
+    /// What `sanitize` makes of the data, and whether that still fits.
+    fn sanitized<'t>(&mut self, taken: Taken<'t>, data: &str) -> Option<Taken<'t>> {
+        let message = taken.message.clone();
+        if message.sanitize.is_empty() {
+            return Some(taken);
+        }
+        let clauses = taken.clauses("sanitize");
+        let step = Step::new("sanitize", message.name.as_str());
+        let endpoint_max = taken.visitor.endpoint.limits.message_size;
+        let cleaned = decision::cleaned(&message, data, Some(endpoint_max));
+        let cleaned = self
+            .trail
+            .demand(step.clone(), &clauses, Telling::Code, cleaned)?;
+        let Some(cleaned) = cleaned else {
+            let step = step.detail("the data stays as it is");
+            self.trail.take(step, &clauses)?;
+            return Some(taken);
         };
+        let mut tape = Tape::new();
+        let fits = decision::read(&mut tape, &cleaned, DEPTH_MAX)
+            .and_then(|()| decision::fits_sanitized(&message, &tape));
+        self.trail
+            .demand(step.clone(), &clauses, Telling::Code, fits)?;
+        let shown: String = cleaned.chars().take(DATA_CHARS_MAX).collect();
+        let more = if shown.len() < cleaned.len() {
+            "…"
+        } else {
+            ""
+        };
+        let step = step.detail(format!("the data becomes {shown}{more}"));
+        self.trail.take(step, &clauses)?;
+        Some(Taken {
+            data: tape,
+            tree: OnceCell::new(),
+            ..taken
+        })
+    }
+
+    /// Who of the room's readers the message is for, in words, where it is not for all of them; nothing where it is.
+    fn audiences(&mut self, taken: &Taken<'_>) -> Option<String> {
+        let Some(room) = taken.room else {
+            return Some(String::new());
+        };
+        let mut readers = String::new();
         for number in taken.message.audience.numbers() {
             let Some(audience) = room.kind.audiences.get(number) else {
                 continue;
@@ -250,10 +293,21 @@ impl Inquiry<'_> {
             let facts = taken.visitor.facts();
             let facts = room.facts(taken.users_count.unwrap_or(0), &facts);
             let (rule, account) = told(&audience.rule, &facts, taken.unknown());
-            let sees = match account.answer {
-                Answer::Yes => "the sender is one of them",
-                Answer::No | Answer::Failed(_) => "the sender is none of them",
-                Answer::Unknown => "whether the sender is one of them, a running server knows",
+            let mut named = self.told.iter().rev();
+            let named = named.find(|(name, _)| *name == room.name);
+            let sees = match (named, &room.kind.may_join, &account.answer) {
+                (Some((_, named)), _, _) if named.numbers().any(|own| own == number) => {
+                    "the sender is one of them, as its join token says"
+                }
+                (Some(_), _, _) => "the sender is none of them, as its join token says",
+                (None, MayJoin::Http { .. }, _) => {
+                    "whether the sender is one of them, the application may have said"
+                }
+                (None, _, Answer::Yes) => "the sender is one of them",
+                (None, _, Answer::No | Answer::Failed(_)) => "the sender is none of them",
+                (None, _, Answer::Unknown) => {
+                    "whether the sender is one of them, a running server knows"
+                }
             };
             let detail = format!("those see it for whom this rule says yes; {sees}");
             let step = Step {
@@ -264,13 +318,14 @@ impl Inquiry<'_> {
             let key = format!("audiences.{}", audience.name);
             let clause = Clause::new("rooms", room.kind.pattern.as_str(), &key);
             self.trail.take(step, &[clause])?;
+            readers = format!("of `{}` in `{}`; {sees}", audience.name, room.name);
         }
-        Some(())
+        Some(readers)
     }
 
     /// Where the message goes, if what it says names a place.
     fn routed(&mut self, taken: &Taken<'_>) -> Option<()> {
-        self.audiences(taken)?;
+        let readers = self.audiences(taken)?;
         let (plan, message) = (self.plan, &taken.message);
         if let Some(conflate) = &message.conflate {
             let key = decision::thinning_key(conflate, &taken.facts());
@@ -279,9 +334,12 @@ impl Inquiry<'_> {
                 .demand(step, &taken.clauses("conflate"), Telling::Code, key)?;
         }
         let to = match &message.to {
-            Route::Room => in_room(taken, "everyone"),
-            Route::Others => in_room(taken, "the other users"),
-            Route::OtherConnections => in_room(taken, "every other connection"),
+            Route::Room => in_room(taken, ["everyone", "those"], &readers),
+            Route::Others => in_room(taken, ["the other users", "the other users"], &readers),
+            Route::OtherConnections => {
+                let whom = ["every other connection", "every other connection"];
+                in_room(taken, whom, &readers)
+            }
             Route::Sender => Ok("it goes back to the sender".to_owned()),
             Route::None => Ok("it goes to nobody".to_owned()),
             Route::User(expression) => decision::recipient(expression, &taken.facts())
@@ -302,13 +360,17 @@ impl Inquiry<'_> {
     }
 }
 
-fn in_room(taken: &Taken<'_>, who: &str) -> Result<String, Reject> {
+/// That the message goes to `all` of its room, or to `some`, whom `readers` tells of.
+fn in_room(taken: &Taken<'_>, [all, some]: [&str; 2], readers: &str) -> Result<String, Reject> {
     let Some(room) = taken.room else {
         return Err(decision::no_room());
     };
+    if !readers.is_empty() {
+        return Ok(format!("it goes to {some} {readers}"));
+    }
     Ok(match taken.users_count {
-        Some(count) => format!("it goes to {who} in `{}` ({count} users now)", room.name),
-        None => format!("it goes to {who} in `{}`", room.name),
+        Some(count) => format!("it goes to {all} in `{}` ({count} users now)", room.name),
+        None => format!("it goes to {all} in `{}`", room.name),
     })
 }
 

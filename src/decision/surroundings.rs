@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::decision::Crowd;
 use crate::plan::{Endpoint, Message, RateLimit};
 use crate::vocab::{RoomName, User, UserId};
 
@@ -16,6 +17,9 @@ pub trait Surroundings: Send + Sync {
 
     /// How long the bucket of `limit` has no token for `asker` once it has taken `ahead` of them; zero where it has one.
     fn wait(&self, limit: &RateLimit, asker: Asker<'_>, ahead: usize) -> Option<Duration>;
+
+    /// Which connections one from `ip` at `endpoint` has to find a place among.
+    fn crowd(&self, endpoint: &Endpoint, ip: IpAddr) -> Option<Crowd>;
 
     /// How many connections a user has at an endpoint.
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize>;
@@ -67,6 +71,10 @@ impl Surroundings for FileAlone {
     }
 
     fn wait(&self, _: &RateLimit, _: Asker<'_>, _: usize) -> Option<Duration> {
+        None
+    }
+
+    fn crowd(&self, _: &Endpoint, _: IpAddr) -> Option<Crowd> {
         None
     }
 

@@ -143,7 +143,7 @@ fn word(body: &[u8], kind: &RoomKind, now: Timestamp) -> Result<Word<Arc<Verdict
                 .ok_or_else(|| nonsense("`audiences` is not a list"))?;
             let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
             let names = names.ok_or_else(|| nonsense("`audiences` is not a list of names"))?;
-            Some(audiences_of(kind, names).map_err(Fault::Unusable)?)
+            Some(kind.audiences_named(names).map_err(Fault::Unusable)?)
         }
     };
     let expires_at = match there("expires_at") {
@@ -176,22 +176,4 @@ fn word(body: &[u8], kind: &RoomKind, now: Timestamp) -> Result<Word<Arc<Verdict
 fn shown(reason: &str) -> Box<str> {
     let line = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(REASON_CHARS_MAX).collect::<String>().into()
-}
-
-/// The audiences of `kind` that have these names.
-pub(super) fn audiences_of<'n>(
-    kind: &RoomKind,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Result<AudienceSet, String> {
-    names
-        .into_iter()
-        .map(|name| {
-            let mut audiences = kind.audiences.iter();
-            let number = audiences.position(|audience| *audience.name == *name);
-            number.and_then(AudienceSet::of).ok_or_else(|| {
-                let shown: String = name.chars().take(64).collect();
-                format!("the room has no audience `{shown}`")
-            })
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::auth::{AuthError, RefusalKind};
 use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
-use crate::engine::doors::{audiences_of, question};
+use crate::engine::doors::question;
 use crate::engine::limit::{Exceeded, Subject};
 use crate::engine::pipeline::Refused;
 use crate::engine::seat::SaidBy;
@@ -242,7 +242,7 @@ impl Engine {
             })?;
             let pass = match &grant.audiences {
                 Some(names) => {
-                    let named = audiences_of(kind, names.iter().map(|name| &**name));
+                    let named = kind.audiences_named(names.iter().map(|name| &**name));
                     Pass::told(named.map_err(|text| Reject::new(RejectCode::Forbidden, text))?)
                 }
                 None => Pass::by_rules(by_rules),

@@ -41,7 +41,6 @@ mod receive;
 mod refresh;
 mod render;
 mod reply;
-mod sanitize;
 mod seat;
 mod seldom;
 mod sending;

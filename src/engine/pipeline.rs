@@ -10,7 +10,6 @@ use crate::decision::{self, Target};
 use crate::engine::connection::Connection;
 use crate::engine::data::{Data, reads};
 use crate::engine::limit::{Exceeded, Subject};
-use crate::engine::sanitize::sanitized;
 use crate::engine::{Engine, Hall};
 use crate::plan::{Message, RateKey, RateLimit};
 use crate::protocol::{Reject, RejectCode};
@@ -280,26 +279,13 @@ fn sanitize(fit: Fit<'_>) -> Result<Valid<'_>, Refused> {
     }
     let decoded = &mut admitted.decoded;
     let message = decoded.message.clone();
-    let clean = sanitized(&decoded.data, &message.sanitize).map_err(|error| {
-        Reject::new(
-            RejectCode::TooLarge,
-            format!("`{}` has {error}", message.name),
-        )
-    })?;
-    let Some(clean) = clean else {
-        return Ok(Valid(admitted));
-    };
-    // Escaping makes texts longer, and a frame has to fit into a queue as before.
     let endpoint_max = match decoded.origin {
         Origin::Client(connection) => Some(connection.endpoint.limits.message_size),
         Origin::Application(_) => None,
     };
-    let max = message.bytes_max.or(endpoint_max);
-    if let Some(max) = max.filter(|max| clean.len() > max.len()) {
-        let (name, len, max) = (&message.name, clean.len(), max.bytes());
-        let text = format!("the sanitized data has {len} bytes, `{name}` takes at most {max}");
-        return Err(Reject::new(RejectCode::TooLarge, text).into());
-    }
+    let Some(clean) = decision::cleaned(&message, &decoded.data, endpoint_max)? else {
+        return Ok(Valid(admitted));
+    };
     // The data as it came keeps the thread's tape.
     let mut read = Data::blank();
     read.tape_mut().read(&clean, DEPTH_MAX).map_err(|error| {

@@ -12,6 +12,7 @@ use crate::engine::data::Data;
 use crate::engine::feed::Audience;
 use crate::engine::flush;
 use crate::engine::limit::Subject;
+use crate::engine::link::Backlog;
 use crate::engine::membership::flush_if_needed;
 use crate::engine::pipeline::{Decoded, Origin, Place, Refused, too_fast};
 use crate::engine::seat::Seat;
@@ -97,7 +98,7 @@ impl Engine {
         let (name, count) = (CountLimitName::Strikes, strikes as usize);
         if !self.limits.has_room(name, limit, count) {
             tracing::debug!(connection = ?connection.id, user = %connection.user.id, strikes, "too many bad frames");
-            connection.close(CloseCode::NotAllowed);
+            connection.close_with(CloseCode::NotAllowed, "too many bad frames", Backlog::Write);
         }
     }
 

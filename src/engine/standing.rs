@@ -1,12 +1,13 @@
 //! How things stand at the moment, for those who ask why. Looking changes nothing: no token is taken, no room made.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::decision::{Asker, Standing, Surroundings};
+use crate::decision::{Asker, Crowd, Standing, Surroundings};
 use crate::engine::Engine;
-use crate::engine::limit::Subject;
-use crate::plan::{Endpoint, RateLimit};
+use crate::engine::limit::{AddressKey, Subject};
+use crate::plan::{Endpoint, RateLimit, UNIX_PEER};
 use crate::vocab::{RoomName, User, UserId};
 
 impl Surroundings for Engine {
@@ -41,6 +42,15 @@ impl Surroundings for Engine {
             bytes: asker.bytes,
         };
         Some(self.limits.wait(limit, subject, ahead))
+    }
+
+    fn crowd(&self, endpoint: &Endpoint, ip: IpAddr) -> Option<Crowd> {
+        let here = &self.endpoint_connections[endpoint.index];
+        Some(Crowd {
+            everywhere: self.connections(),
+            from_there: (ip != UNIX_PEER).then(|| self.addresses.count(AddressKey::from(ip))),
+            here: here.load(Ordering::Acquire),
+        })
     }
 
     fn connections(&self, endpoint: &Endpoint, user: &UserId) -> Option<usize> {

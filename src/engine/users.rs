@@ -287,6 +287,12 @@ impl Addresses {
         *count - 1
     }
 
+    /// How many there are.
+    pub(super) fn count(&self, address: AddressKey) -> usize {
+        let shard = self.0.of(&address).lock();
+        shard.get(&address).copied().unwrap_or(0)
+    }
+
     /// Counts one less.
     pub(super) fn give_back(&self, address: AddressKey) {
         let mut shard = self.0.of(&address).lock();

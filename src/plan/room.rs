@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::plan::{CountLimit, HttpCall, Message, TokenKeys};
 use crate::rule::{Expression, Label, Rule};
 use crate::schema::Schema;
-use crate::vocab::{MessageName, Pattern};
+use crate::vocab::{AudienceSet, MessageName, Pattern};
 
 /// A declared pattern of rooms.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct RoomKind {
     pub parameters: Vec<(Arc<str>, Arc<Schema>)>,
     /// Who may join.
     pub may_join: MayJoin,
-    /// Groups of readers, by their number in an [`AudienceSet`](crate::vocab::AudienceSet).
+    /// Groups of readers, by their number in an [`AudienceSet`].
     pub audiences: Vec<Audience>,
     /// The message types that it takes, with its overrides.
     pub messages: HashMap<MessageName, Arc<Message>>,
@@ -36,6 +36,27 @@ pub struct RoomKind {
     pub idempotency_window: Duration,
     /// How many idempotency keys one room remembers; the oldest goes first.
     pub idempotency_keys_max: usize,
+}
+
+impl RoomKind {
+    /// Its audiences of these names.
+    ///
+    /// # Errors
+    /// It has none of one of the names, in words.
+    pub fn audiences_named<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<AudienceSet, String> {
+        let named = |name: &str| {
+            let mut audiences = self.audiences.iter();
+            let number = audiences.position(|audience| *audience.name == *name);
+            number.and_then(AudienceSet::of).ok_or_else(|| {
+                let shown: String = name.chars().take(64).collect();
+                format!("the room has no audience `{shown}`")
+            })
+        };
+        names.into_iter().map(named).collect()
+    }
 }
 
 /// Who may join.

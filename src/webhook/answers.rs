@@ -252,11 +252,11 @@ where
             .warned
             .is_some_and(|last| now.since(last) < WARN_EVERY)
         {
-            tracing::debug!(%asker, %fault, ?breaker, "a question was not answered");
+            tracing::debug!(%asker, %fault, %breaker, "a question was not answered");
             return;
         }
         state.warned = Some(now);
-        tracing::warn!(%asker, %fault, ?breaker, "a question was not answered");
+        tracing::warn!(%asker, %fault, %breaker, "a question was not answered");
     }
 
     fn show(&self, state: &State<K, V>) {

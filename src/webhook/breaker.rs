@@ -1,5 +1,6 @@
 //! A circuit breaker: who does not answer is left alone for a while, since each question would only make somebody wait.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::vocab::Monotonic;
@@ -33,6 +34,16 @@ pub(super) enum Position {
     Closed = 0,
     HalfOpen = 1,
     Open = 2,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        })
+    }
 }
 
 /// Questions are not asked now.
@@ -131,16 +142,16 @@ mod tests {
             assert_eq!(asked(&mut breaker, 0), Ok(()));
             breaker.failed(at(0), EVEN);
         }
-        assert_eq!(breaker.position(), Position::Closed);
+        assert_eq!(breaker.position().to_string(), "closed");
         breaker.failed(at(0), EVEN);
-        assert_eq!(breaker.position(), Position::Open);
+        assert_eq!(breaker.position().to_string(), "open");
         let mut now = 0;
         for wait in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
             assert_eq!(asked(&mut breaker, now), Err(wait));
             assert_eq!(asked(&mut breaker, now + wait - 1), Err(1));
             now += wait;
             assert_eq!(asked(&mut breaker, now), Ok(()), "the probe");
-            assert_eq!(breaker.position(), Position::HalfOpen);
+            assert_eq!(breaker.position().to_string(), "half-open");
             assert_eq!(asked(&mut breaker, now), Err(1000), "one probe alone");
             breaker.failed(at(now), EVEN);
             // Who asked before it opened says nothing new.

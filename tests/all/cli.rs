@@ -591,19 +591,67 @@ fn why_says_yes_no_or_that_it_cannot_tell() {
     assert!(broken.err.contains("plan/unknown-auth-mode"), "{broken:?}");
 }
 
+/// What needs no key is decided from the file alone.
+#[test]
+fn why_refuses_without_keys_what_no_key_would_help() {
+    let file = r#"version: 1
+server: {listen: 127.0.0.1:0}
+auth:
+  member:
+    jwt: {algorithms: [RS256], jwks_url: "https://id.example.com/keys", audience: chat, user_id: sub, credential: {query: token}}
+  later:
+    jwt: {algorithms: [RS256], jwks_url: "https://id.example.com/keys", audience: chat, user_id: sub, credential: {first_message: 5s}}
+messages: {hello: {schema: true, to: sender}}
+endpoints:
+  /ws: {auth: member, messages: [hello]}
+  /later: {auth: later, messages: [hello]}
+"#;
+    let folder = folder(&[("channels.yaml", file)]);
+    let encoded = |header: &Value| {
+        use base64::Engine as _;
+        let encoder = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        format!("{}.e30.c2ln", encoder.encode(header.to_string()))
+    };
+    let (good, other) = (
+        encoded(&json!({"alg": "RS256", "typ": "JWT"})),
+        encoded(&json!({"alg": "HS256", "typ": "JWT"})),
+    );
+    let join = encoded(&json!({"alg": "RS256", "typ": "trunkline-join+jwt"}));
+    for endpoint in ["/ws", "/later"] {
+        for (token, exit, said) in [
+            (None, 1, "refused with 401, by `auth`"),
+            (Some("x.y.z"), 1, "the token is not a JSON Web Token"),
+            (Some(&*other), 1, "an algorithm that is not accepted here"),
+            (Some(&*join), 1, "it is not for logging in"),
+            (Some(&*good), 2, "its keys are fetched"),
+        ] {
+            let token = token.map(|token| ["--token", token]);
+            let token = token.as_ref().map_or(&[][..], |token| &token[..]);
+            let ran = run(
+                folder.path(),
+                &[&["why", "--endpoint", endpoint], token].concat(),
+            );
+            assert_eq!(ran.exit, Some(exit), "{endpoint} {token:?}: {ran:?}");
+            assert!(ran.out.contains(said), "{endpoint} {token:?}: {ran:?}");
+        }
+    }
+}
+
 #[test]
 fn a_join_token_is_made_for_a_room() {
     let file = r#"version: 1
 server: {listen: 127.0.0.1:0}
 auth: {guest: {anonymous: {user_id: "{query.u}"}}}
-messages: {hello: {schema: true, to: room}}
+messages: {hello: {schema: true, to: room}, note: {schema: true, to: room, audience: staff}}
 rooms:
   "desk:{ticket}":
     may_join: {token: {algorithms: [HS512, HS256], secret: "another-secret-of-at-least-64-bytes-for-the-join-tokens-of-the-desk!!"}}
-    messages: [hello]
+    audiences: {staff: "user.claims.role == 'agent'"}
+    messages: [hello, note]
   "hall:{n}": {may_join: "true", messages: [hello]}
 endpoints:
   /ws: {auth: guest, rooms: ["desk:{ticket}", "hall:{n}"]}
+  /desk: {auth: guest, auto_join: ["desk:17"]}
 "#;
     let folder = folder(&[("channels.yaml", file)]);
     let ran = run(
@@ -642,13 +690,77 @@ endpoints:
         (&["--room", "x"], "error: there is no room `x`\n"),
         (
             &["--room", "desk:1", "--auth", "x"],
-            "error: channels.yaml has no auth mode `x`: it has no `jwt` mode at all\n",
+            "error: the argument '--room <ROOM>' cannot be used with '--auth <MODE>'\n",
+        ),
+        (
+            &["--room", "desk:1", "--claim", "audiences=[\"nobody\"]"],
+            "error: the server would refuse this token: the room has no audience `nobody`\n",
         ),
     ] {
         let ran = run(
             folder.path(),
             &[&["token", "--user-id", "7"], arguments].concat(),
         );
-        assert_eq!((&*ran.err, ran.exit), (err, Some(2)));
+        assert!(ran.err.starts_with(err), "{ran:?}");
+        let exit = if err.contains("would refuse") { 1 } else { 2 };
+        assert_eq!(ran.exit, Some(exit), "{ran:?}");
+    }
+    // `why` verifies it as the server does, in a frame or in the URL.
+    let token = run(
+        folder.path(),
+        &["token", "--room", "desk:17", "--user-id", "anon:7"],
+    );
+    let token = token.out.trim();
+    let url = format!("/desk?u=7&join_token={token}");
+    let note = ["--send", "note", "--room", "desk:17", "--data", "1"];
+    let with = ["--join-token", token];
+    for (endpoint, arguments, exit, said) in [
+        (
+            "/ws?u=7",
+            &["--join", "desk:17"][..],
+            1,
+            "`desk:17` is joined with a `token`",
+        ),
+        (
+            "/ws?u=7",
+            &[&["--join", "desk:17"][..], &with].concat(),
+            0,
+            "for this user and this room",
+        ),
+        (
+            "/ws?u=8",
+            &[&["--join", "desk:17"][..], &with].concat(),
+            1,
+            "the token lets another user in",
+        ),
+        (
+            "/ws?u=7",
+            &[&["--join", "desk:18"][..], &with].concat(),
+            1,
+            "the token is for another room",
+        ),
+        (
+            "/ws?u=7",
+            &["--join", "desk:17", "--join-token", "x.y.z"],
+            1,
+            "not a JSON Web Token",
+        ),
+        ("/ws?u=7", &with, 2, ""),
+        (&*url, &[], 0, "for this user and this room"),
+        ("/desk?u=7", &[], 1, "is joined with a `token`"),
+        (
+            "/ws?u=7",
+            &[&note[..], &with].concat(),
+            0,
+            "it goes to those of `staff` in `desk:17`; the sender is none of them",
+        ),
+    ] {
+        let ran = run(
+            folder.path(),
+            &[&["why", "--endpoint", endpoint], arguments].concat(),
+        );
+        assert_eq!(ran.exit, Some(exit), "{arguments:?}: {ran:?}");
+        assert!(ran.out.contains(said), "{arguments:?}: {ran:?}");
+        assert!(!ran.out.contains(token), "it shows the token: {ran:?}");
     }
 }

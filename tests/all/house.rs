@@ -152,8 +152,8 @@ const HOMES: [(&str, &[&str]); 29] = [
     ("governor", &["engine"]),
     ("psl", &["plan"]),
     ("flate2", &["protocol"]),
-    ("ammonia", &["engine"]),
-    ("unicode_normalization", &["engine"]),
+    ("ammonia", &["decision"]),
+    ("unicode_normalization", &["decision"]),
 ];
 
 /// Folders without async, files or logs, and what would bring those in.

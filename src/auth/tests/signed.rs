@@ -70,7 +70,7 @@ fn a_signed_cookie_says_who_it_is() {
 #[test]
 fn a_cookie_that_is_not_as_it_has_to_be_says_nobody() {
     let forged = "the session's signature does not match";
-    let nobody = "the session does not say who the user is";
+    let nobody = "the session is not as it has to be";
     let good = json!({"user_id": "ann", "expires_at": ENDS}).to_string();
     let right = cookie(&good);
     let (payload, tag) = right.split_once('.').expect("a dot");
@@ -138,6 +138,18 @@ fn the_log_says_what_is_wrong_with_it_and_no_value() {
     ) else {
         panic!("it is not good");
     };
+    for (session, cause) in [
+        (json!({"user_id": "ann"}), "there is no `expires_at`"),
+        (
+            json!({"user_id": "ann", "expires_at": 4_000_000_000_u64}),
+            "`expires_at` is not a moment like `2026-11-22T10:00:00Z`",
+        ),
+    ] {
+        let Outcome::Refused(error) = sent(Hmac::Sha256, &cookie(&session.to_string())) else {
+            panic!("it is not good");
+        };
+        assert_eq!(error.cause(), Some(cause));
+    }
     let cause = "`claims` are not what the mode's schema says: `/role` (type)";
     assert_eq!(error.cause(), Some(cause));
     assert_eq!(

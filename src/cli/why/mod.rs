@@ -27,8 +27,8 @@ Examples:
   trunkline why --endpoint /ws --origin https://evil.example --host app.example.com
   trunkline why --server http://127.0.0.1:8000 --endpoint /ws --user-id 7 --join desk:12
 
-Without --token, --cookie or --user-id it is nobody who asks. Nothing is done, whoever is asked: no token of a rate limit is spent,
-no room made, nobody told.
+Without --token, --cookie or --user-id it is nobody who asks.
+Nothing is done, whoever is asked: no token of a rate limit is spent, no room made, nobody told.
 
 Exit codes:
   0  allowed
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     /// The `Host` header, which `same-origin` compares with
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Where the connection comes from
+    /// Where the connection comes from; 127.0.0.1 unless it is said
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
     /// A parameter of the URL's query, repeatable
@@ -75,6 +75,9 @@ pub(super) struct Arguments {
     /// Ask to join this room
     #[arg(long, value_name = "ROOM", conflicts_with = "send")]
     join: Option<String>,
+    /// The join token of the frame that joins; one for an automatic room stands in the URL, as `?join_token=`
+    #[arg(long, value_name = "TOKEN")]
+    join_token: Option<String>,
     /// Ask to send a message of this type
     #[arg(long, value_name = "TYPE")]
     send: Option<String>,
@@ -153,7 +156,7 @@ fn of_file(file: &Path, question: &str) -> Result<Value, Option<String>> {
         client: Arc::new(Client::new()),
         metrics: Arc::new(Metrics::new(&MetricNames::default())),
     };
-    let authenticator = Authenticator::new(&plan.auth, &means);
+    let authenticator = Authenticator::new(&plan.auth, &means).with_join_tokens(&plan.rooms);
     let answering = Answering {
         plan: &plan,
         authenticator: &authenticator,
@@ -192,6 +195,7 @@ fn question(arguments: &Arguments) -> Result<String, String> {
         put("user", user);
     }
     put("join", json!(arguments.join));
+    put("join_token", json!(arguments.join_token));
     let unwritable = |error: serde_json::Error| error.to_string();
     let Some(name) = &arguments.send else {
         return serde_json::to_string(&body).map_err(unwritable);

@@ -33,7 +33,7 @@ impl Call<'_> {
             reason: reason(body.reason)?,
         };
         let (block, disconnected) = self.engine.block(order)?;
-        tracing::info!(key = %self.key.name, block = %block.id, target = %block.order.target, until = %block.order.until, disconnected, "blocked");
+        tracing::info!(by = %self.key.name, block = %block.id, target = %block.order.target, until = %block.order.until, disconnected, "blocked");
         let mut answer = shown(&block);
         answer["disconnected"] = disconnected.into();
         Ok(answer)
@@ -61,7 +61,7 @@ impl Call<'_> {
         let id = block_id(&parameter(request, "block"))?;
         let removed = self.engine.unblock(id);
         if let Some(block) = &removed {
-            tracing::info!(key = %self.key.name, block = %id, target = %block.order.target, "unblocked");
+            tracing::info!(by = %self.key.name, block = %id, target = %block.order.target, "unblocked");
         }
         Ok(json!({"removed": usize::from(removed.is_some())}))
     }

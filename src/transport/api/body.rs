@@ -4,6 +4,7 @@ use salvo::Request;
 use serde::Deserialize;
 
 use crate::protocol::{Reject, RejectCode};
+use crate::vocab::json;
 
 /// The longest body of a call, in bytes: a message's data is bounded by its schema and type beside that.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -11,7 +12,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Reads the body as JSON of the form that `shape` tells of.
 ///
 /// # Errors
-/// It is larger than 1 MiB, cannot be read, or has another form.
+/// It is larger than 1 MiB, cannot be read, is no JSON, or is JSON of another form.
 pub(super) async fn read<'r, T: Deserialize<'r>>(
     request: &'r mut Request,
     shape: &str,
@@ -29,6 +30,13 @@ pub(super) async fn read<'r, T: Deserialize<'r>>(
         })?;
     serde_json::from_slice(payload).map_err(|error| {
         let text = format!("the body is {shape}: {error}");
-        Reject::new(RejectCode::BadJson, text)
+        // As on the wire, what has a key twice is no JSON.
+        let is_json =
+            str::from_utf8(payload).is_ok_and(|text| json::parse(text, json::DEPTH_MAX).is_ok());
+        let code = match is_json {
+            true => RejectCode::BadFrame,
+            false => RejectCode::BadJson,
+        };
+        Reject::new(code, text)
     })
 }

@@ -13,7 +13,7 @@ impl Call<'_> {
         let user = self.user_anywhere(request)?;
         let farewell = self.farewell()?;
         let disconnected = self.engine.disconnect_user(&user, &farewell);
-        tracing::info!(key = %self.key.name, %user, code = farewell.code().get(), disconnected, "a user was disconnected");
+        tracing::info!(by = %self.key.name, %user, code = farewell.code().get(), disconnected, "a user was disconnected");
         Ok(json!({ "disconnected": disconnected }))
     }
 
@@ -24,7 +24,7 @@ impl Call<'_> {
             .map_err(|error| Reject::new(RejectCode::BadFrame, error.to_string()))?;
         let farewell = self.farewell()?;
         let disconnected = self.engine.disconnect_connection(id, &farewell);
-        tracing::info!(key = %self.key.name, connection = ?id, code = farewell.code().get(), disconnected, "a connection was disconnected");
+        tracing::info!(by = %self.key.name, connection = ?id, code = farewell.code().get(), disconnected, "a connection was disconnected");
         Ok(json!({ "disconnected": disconnected }))
     }
 
@@ -32,7 +32,7 @@ impl Call<'_> {
     pub(super) fn remove_member(&self, request: &Request) -> Result<Value, Reject> {
         let (room, user) = (self.room(request)?, user(request)?);
         let removed = self.engine.remove_member(room.as_str(), &user)?;
-        tracing::info!(key = %self.key.name, %room, %user, removed, "a member was removed");
+        tracing::info!(by = %self.key.name, %room, %user, removed, "a member was removed");
         Ok(json!({ "removed": removed }))
     }
 

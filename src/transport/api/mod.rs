@@ -237,6 +237,6 @@ fn check_scope(key: &ApiKey, scope: Scope) -> Result<(), Reject> {
     if has {
         return Ok(());
     }
-    let text = format!("this key has not the scope `{name}`");
+    let text = format!("this key lacks the scope `{name}`");
     Err(Reject::new(RejectCode::Forbidden, text))
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::auth::{AuthError, ConnectionFacts, Identification, Outcome, RefusalKind, Request};
 use crate::decision::{Inquiry, Step, Verdict};
-use crate::plan::{AuthMethod, AuthMode, Clause, Credential, KeySource, Place};
+use crate::plan::{AuthMethod, AuthMode, Clause, Credential, Place};
 use crate::transport::why::{Answering, Knock, Who};
 use crate::vocab::{Identity, Parameters, User, UserId};
 
@@ -57,18 +57,15 @@ pub(super) async fn identify(
     let modes = &knock.endpoint.auth;
     for (index, mode) in modes.iter().enumerate() {
         let alone = std::slice::from_ref(mode);
-        let settled = if answering.around.is_running() || !fetches_keys(mode) {
-            match answering.authenticator.identify(alone, &request) {
-                Identification::Asked(_) => Settled::Unknown(
-                    "the application is asked who it is, and it is not asked here".to_owned(),
-                ),
-                identification => {
-                    let outcome = identification.outcome().await;
-                    settle(answering, knock, mode, outcome).await
-                }
+        let settled = match answering.authenticator.identify(alone, &request) {
+            Identification::Asked(_) => Settled::Unknown(
+                "the application is asked who it is, and it is not asked here".to_owned(),
+            ),
+            Identification::Awaited(_) if !answering.around.is_running() => keys_are_fetched(),
+            identification => {
+                let outcome = identification.outcome().await;
+                settle(answering, knock, mode, outcome).await
             }
-        } else {
-            Settled::Unknown("its keys are fetched, which a running server does".to_owned())
         };
         match settled {
             Settled::Somebody(identity) => {
@@ -93,14 +90,6 @@ pub(super) async fn identify(
     None
 }
 
-/// Whether the mode's keys come over the network.
-fn fetches_keys(mode: &AuthMode) -> bool {
-    match &mode.method {
-        AuthMethod::Jwt(jwt) => matches!(jwt.keys.source, KeySource::Issuer(_)),
-        _ => false,
-    }
-}
-
 /// What a mode makes of the request.
 enum Settled {
     Somebody(Identity),
@@ -109,6 +98,11 @@ enum Settled {
     Refused(AuthError),
     /// It takes somebody else to say.
     Unknown(String),
+}
+
+/// The token has the right form, and nobody here has the keys.
+fn keys_are_fetched() -> Settled {
+    Settled::Unknown("its keys are fetched, which a running server does".to_owned())
 }
 
 async fn settle(
@@ -126,10 +120,18 @@ async fn settle(
         Outcome::Refused(error @ AuthError::Missing { .. }) => Settled::PassedOver(error),
         Outcome::Refused(error) => refused(error),
         Outcome::AwaitFirstMessage { .. } => match &knock.question.who {
-            Who::Token(token) => match answering.authenticator.identify_token(mode, token).await {
-                Ok(identity) => Settled::Somebody(identity),
-                Err(error) => refused(error),
-            },
+            Who::Token(token) => {
+                let authenticator = answering.authenticator;
+                let identified = match answering.around.is_running() {
+                    true => Some(authenticator.identify_token(mode, token).await),
+                    false => authenticator.identify_token_now(mode, token),
+                };
+                match identified {
+                    Some(Ok(identity)) => Settled::Somebody(identity),
+                    Some(Err(error)) => refused(error),
+                    None => keys_are_fetched(),
+                }
+            }
             _ => Settled::PassedOver(AuthError::Missing {
                 places: "the first frame, a `token`".to_owned(),
             }),

@@ -3,6 +3,7 @@
 //! [`explain`] goes the way of an endpoint's handler and of the frames behind it, with the same functions. It is asked of a file
 //! alone by the command line and of a running server by `POST /api/why`; the network is asked by neither.
 
+mod doorman;
 mod identity;
 mod question;
 
@@ -48,7 +49,7 @@ struct Knock<'a> {
 
 /// Each step of what `question` asks for, up to the first that refuses.
 pub async fn explain(answering: &Answering<'_>, question: &Question) -> Explanation {
-    let mut inquiry = Inquiry::new(answering.plan, answering.around);
+    let mut inquiry = Inquiry::new(answering.plan, answering.around, answering.authenticator);
     // Whoever refuses has said so.
     let _ = walk(answering, question, &mut inquiry).await;
     inquiry.trail.finish()
@@ -60,15 +61,19 @@ async fn walk(
     inquiry: &mut Inquiry<'_>,
 ) -> Option<()> {
     let knock = knock(answering.plan, question, inquiry)?;
+    inquiry.knocking(knock.endpoint, knock.ip)?;
     check_origin(answering.plan, &knock, inquiry)?;
     inquiry.arriving(knock.endpoint, knock.ip)?;
     let identity = identity::identify(answering, &knock, inquiry).await?;
     let harmless = arrival::harmless(&knock.query, knock.endpoint);
+    let query_tokens = arrival::join_tokens(&knock.query, knock.endpoint);
     let visitor = Visitor {
         endpoint: knock.endpoint,
         user: &identity.user,
         path: &knock.path,
         query: &harmless,
+        query_tokens: &query_tokens,
+        frame_tokens: question.join_token.as_slice(),
         ip: knock.ip,
         id: knock.id,
         now: answering.now,

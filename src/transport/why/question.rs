@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use crate::vocab::{UserId, is_username};
 
 /// A question: may this be?
-#[derive(Debug)]
 pub struct Question {
     /// The path of the URL, perhaps with its query.
     pub endpoint: String,
@@ -25,6 +24,8 @@ pub struct Question {
     pub cookies: Vec<(String, String)>,
     /// Who asks.
     pub who: Who,
+    /// The join token of the frame that joins.
+    pub join_token: Option<Box<str>>,
     /// What for.
     pub act: Act,
 }
@@ -76,6 +77,9 @@ pub enum QuestionError {
     /// Two things to ask for.
     #[error("ask to `join` or to `send`, not both")]
     TwoActs,
+    /// A token for nothing.
+    #[error("`join_token` goes with `join`, or with the `room` of `send`")]
+    TokenAlone,
     /// Not a user's id.
     #[error("`user_id` is no id of a user: {0}")]
     UserId(String),
@@ -108,6 +112,7 @@ struct Body<'a> {
     token: Option<Box<str>>,
     user: Option<UserBody>,
     join: Option<String>,
+    join_token: Option<Box<str>>,
     #[serde(borrow)]
     send: Option<SendBody<'a>>,
 }
@@ -131,7 +136,7 @@ struct SendBody<'a> {
 
 impl Question {
     /// Reads a question from JSON: `{endpoint, origin?, host?, ip?, query?, cookies?, token? | user?: {user_id, username?, claims?},
-    /// join? | send?: {type, room?, data}}`.
+    /// join? | send?: {type, room?, data}, join_token?}`.
     ///
     /// # Errors
     /// It has another form.
@@ -154,6 +159,10 @@ impl Question {
             },
             (None, None) => Act::Connect,
         };
+        let joins = matches!(&act, Act::Join(_) | Act::Send { room: Some(_), .. });
+        if body.join_token.is_some() && !joins {
+            return Err(QuestionError::TokenAlone);
+        }
         Ok(Self {
             endpoint: body.endpoint,
             origin: body.origin,
@@ -162,6 +171,7 @@ impl Question {
             query: texts(body.query),
             cookies: texts(body.cookies),
             who,
+            join_token: body.join_token,
             act,
         })
     }

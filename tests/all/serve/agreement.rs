@@ -151,9 +151,20 @@ messages:
         ("line", &["room", "others", "other_connections"][..]),
         ("direct", &["{user: data.to}", "sender", "none"]),
         ("far", &["{room: \"open:{data.to}\"}", "sender"]),
+        ("clean", &["room", "others", "other_connections"]),
     ] {
         yaml += &format!("  {name}:\n");
-        yaml += &chance.plain(4, "schema", &SCHEMAS);
+        if name == "clean" {
+            yaml += "    schema: {type: object, properties: {text: {type: string, maxLength: 10}}, required: [text]}\n";
+            yaml += &chance.plain(
+                4,
+                "sanitize",
+                &["{/text: [trim, escape_html]}", "{/text: strip_html}"],
+            );
+            yaml += &chance.plain(4, "audience", &["", "staff"]);
+        } else {
+            yaml += &chance.plain(4, "schema", &SCHEMAS);
+        }
         yaml += &chance.plain(4, "to", routes);
         let senders = ["", "", "any", "server"];
         let senders = &senders[..if name == "line" { 4 } else { 3 }];
@@ -167,8 +178,9 @@ messages:
         yaml += &chance.line(4, "may_join", &JOIN_RULES);
         yaml += &chance.plain(4, "params", &["", "{id: {pattern: \"^[0-9]+$\"}}"]);
         yaml += &chance.plain(4, "limits", &["", "", "", "{users: 1}", "{users: 2}"]);
+        yaml += "    audiences: {staff: \"user.claims.role == 'agent'\"}\n";
         yaml += "    presence: {grace: 0s}\n    messages:\n";
-        for name in ["line", "far"] {
+        for name in ["line", "far", "clean"] {
             yaml += &format!("      {name}:\n");
             let rule = chance.line(8, "allow", &SEND_RULES);
             yaml += if rule.is_empty() {
@@ -309,12 +321,15 @@ fn request(chance: &mut Chance, server: &Server, place: &str) -> Request {
                 json!({"text": "hi", "to": "2"}),
                 json!({"text": "hello", "kind": "open", "to": "ann"}),
                 json!({"text": "bad", "to": 7}),
+                json!({"text": " <b>hi</b> "}),
+                json!({"text": "<&>"}),
                 json!({"text": "much too long for it, and far too long for any limit"}),
                 json!("hello"),
                 json!(null),
             ]);
             let name = chance.one(&[
-                "line", "line", "line", "direct", "direct", "far", "far", "unknown", "join",
+                "line", "line", "line", "direct", "direct", "far", "far", "clean", "clean",
+                "unknown", "join",
             ]);
             question["send"] = json!({"type": name, "data": data});
             if !chance.rarely(3) {
@@ -476,7 +491,7 @@ async fn check(seed: u64, tally: &mut Tally) {
             client: Arc::new(Caller::new()),
             metrics: server.engine().metrics().clone(),
         };
-        let authenticator = Authenticator::new(&plan.auth, &means);
+        let authenticator = Authenticator::new(&plan.auth, &means).with_join_tokens(&plan.rooms);
         let answering = Answering {
             plan: &plan,
             authenticator: &authenticator,
@@ -516,7 +531,7 @@ async fn check(seed: u64, tally: &mut Tally) {
         });
         match said(&of_file) {
             // Whether an automatic room was full, and so left out, only the server knows: what follows from it may be otherwise.
-            Some(Some(_)) if in_a_room_that_may_be_full(&of_file) => {}
+            Some(_) if in_a_room_that_may_be_full(&of_file) => {}
             // Behind a step that it could not tell of, it knows that and not by whom the request is refused.
             Some(Some(_)) if in_doubt(&of_file) => {
                 assert!(came.is_some(), "{case}file: {of_file:#}")
@@ -575,6 +590,7 @@ async fn why_says_what_the_server_does() {
             "type",
             "message_allow",
             "schema",
+            "sanitize",
             "join_limit",
             "message_limit",
             "connect_limit",
@@ -680,6 +696,61 @@ endpoints: {/ws: {auth: guest, rooms: ["room:{id}"], rate_limit: {join: [once]}}
         let response = ask(question.clone(), key).await;
         assert_eq!(response.status, status, "{question}: {response:?}");
     }
+}
+
+/// Counts are told as they are, and what has no limit as such.
+#[tokio::test]
+async fn counts_are_told() {
+    let server = Server::start(
+        r#"
+server:
+  listen: "127.0.0.1:0"
+  api: {keys: {reader: {secret: reader-secret-of-32-bytes-more!!!, scopes: [read]}}}
+auth: {guest: {anonymous: {user_id: "{query.u}"}}}
+messages: {note: {schema: {type: object}, to: room, audience: staff, sanitize: {/text: escape_html}}}
+rooms: {"room:{id}": {may_join: "true", audiences: {staff: "user.id == 'anon:ann'"}, messages: [note]}}
+endpoints: {/ws: {auth: guest, rooms: ["room:{id}"], limits: {connections: 1}}}
+"#,
+    );
+    let headers = [("Authorization", KEY)];
+    let ask = async |question: Value| {
+        let question = question.to_string();
+        let answer = server.http("POST", "/api/why", &headers, &question).await;
+        answer.json()
+    };
+    let detail = |answer: &Value, step: &str| {
+        let steps = answer["steps"].as_array().expect("steps");
+        let mut found = steps.iter().filter(|found| found["step"] == step);
+        found
+            .next()
+            .and_then(|step| step["detail"].as_str().map(str::to_owned))
+    };
+    let note = json!({"type": "note", "room": "room:1", "data": {"text": "<b>"}});
+    let answer = ask(json!({"endpoint": "/ws?u=ann", "send": note})).await;
+    for (step, expected) in [
+        (
+            "connections",
+            "the endpoint has 0 of at most 1 connections now",
+        ),
+        ("users", "it has 0 users now; there is no limit"),
+        ("sanitize", "the data becomes {\"text\":\"&lt;b&gt;\"}"),
+        (
+            "to",
+            "it goes to those of `staff` in `room:1`; the sender is one of them",
+        ),
+    ] {
+        assert_eq!(
+            detail(&answer, step).as_deref(),
+            Some(expected),
+            "{answer:#}"
+        );
+    }
+    let ann = server.join("/ws?u=ann").await;
+    let answer = ask(json!({"endpoint": "/ws?u=ben"})).await;
+    assert_eq!(said(&answer), Some(Some("429".to_owned())), "{answer:#}");
+    let full = "the endpoint has 1 of at most 1 connections now";
+    assert_eq!(detail(&answer, "connections").as_deref(), Some(full));
+    ann.close().await;
 }
 
 /// A block of the application is a step, and a token is never repeated.

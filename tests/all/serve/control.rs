@@ -183,7 +183,13 @@ async fn bad_calls_say_what_is_wrong() {
         ("GET", "blocks?after=x", "".into(), 400, "bad_frame"),
         ("DELETE", "blocks/x", "".into(), 400, "bad_frame"),
         ("POST", "blocks", block(until), 400, "bad_frame"),
-        ("POST", "blocks", block(r#""user_id":"u""#), 400, "bad_json"),
+        (
+            "POST",
+            "blocks",
+            block(r#""user_id":"u""#),
+            400,
+            "bad_frame",
+        ),
         (
             "POST",
             "blocks",

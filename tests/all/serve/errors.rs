@@ -333,6 +333,6 @@ endpoints: {/ws: {auth: guest, messages: [any], limits: {strikes: 3}}}
         .await;
     assert_eq!(
         client.next().await,
-        Incoming::Closed(1008, "not allowed".into())
+        Incoming::Closed(1008, "too many bad frames".into())
     );
 }

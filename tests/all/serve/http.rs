@@ -66,7 +66,7 @@ async fn refusals_are_problems_with_the_codes_of_the_wire() {
         (ALL, &long_name, good, 404, "bad_room"),
         (ALL, "rooms/room:1", "", 400, "bad_json"),
         (ALL, "rooms/room:1", "nonsense", 400, "bad_json"),
-        (ALL, "rooms/room:1", r#"{"data":1}"#, 400, "bad_json"),
+        (ALL, "rooms/room:1", r#"{"data":1}"#, 400, "bad_frame"),
         (
             ALL,
             "rooms/room:1",

@@ -15,7 +15,7 @@ server:
   listen: "127.0.0.1:0"
   log: {level: trace, format: FORMAT}
   trusted_proxies: [127.0.0.1]
-  api: {keys: {backend: {secret: "api-MARKED-secret-of-32-bytes-and-more", scopes: [publish]}}}
+  api: {keys: {backend: {secret: "api-MARKED-secret-of-32-bytes-and-more", scopes: [publish, disconnect]}}}
 auth:
   member: {jwt: {algorithms: [HS256], secret: "${JWT_SECRET}", credential: {query: ticket, header: authorization, cookie: pass, subprotocol: bearer}, user_id: sub}}
   browser: {session: {cookie: sid_of_us, lookup: {file: sessions.yaml}}}
@@ -282,7 +282,16 @@ async fn the_log_holds_no_credential() {
         }
         send_everywhere(&process, opaque).await;
         send_frames(&process, opaque).await;
+        let head = "DELETE /api/users/nobody/connections HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer api-MARKED-secret-of-32-bytes-and-more\r\nConnection: close\r\n\r\n";
+        process.raw(head).await;
         let log = process.log();
+        let by = match format {
+            "json" => "\"by\":\"backend\"",
+            _ => "by=backend",
+        };
+        let audit = |line: &&str| line.contains("a user was disconnected");
+        let audit = log.lines().find(audit).expect("the call is in the log");
+        assert!(audit.contains(by), "{audit}");
         let parts = credentials
             .iter()
             .flat_map(|credential| credential.split('.'));

@@ -10,7 +10,9 @@ use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::plan::{PathStep, Sanitized, Sanitizer};
+use crate::plan::{Message, PathStep, Sanitized, Sanitizer};
+use crate::protocol::{Reject, RejectCode};
+use crate::vocab::ByteSize;
 
 /// `<` and `&` in the texts of one message that HTML is stripped from. Taking HTML apart takes time with the square of its nesting:
 /// so many take a millisecond or two, and a frame that is full of them would take one.
@@ -29,13 +31,39 @@ thread_local! {
 #[error(
     "more markup than `strip_html` takes: at most {MARKUP_MAX} `<` and `&`, in tags of at most {TAG_BYTES_MAX} bytes"
 )]
-pub(super) struct TooMuchMarkup;
+struct TooMuchMarkup;
+
+/// `data`, which is JSON, as `sanitize` of `message` leaves it; none where it changes nothing. `endpoint_max` bounds it where the
+/// type does not say, as it bounds a frame.
+///
+/// # Errors
+/// `too_large`: there is more markup than is taken apart, or escaping has made the texts too long.
+pub fn cleaned(
+    message: &Message,
+    data: &str,
+    endpoint_max: Option<ByteSize>,
+) -> Result<Option<String>, Reject> {
+    let too_large = |text: String| Reject::new(RejectCode::TooLarge, text);
+    let clean = sanitized(data, &message.sanitize)
+        .map_err(|error| too_large(format!("`{}` has {error}", message.name)))?;
+    // Escaping makes texts longer, and a frame has to fit into a queue as before.
+    let max = message.bytes_max.or(endpoint_max);
+    match (&clean, max) {
+        (Some(clean), Some(max)) if clean.len() > max.len() => {
+            let (name, len, max) = (&message.name, clean.len(), max.bytes());
+            Err(too_large(format!(
+                "the sanitized data has {len} bytes, `{name}` takes at most {max}"
+            )))
+        }
+        _ => Ok(clean),
+    }
+}
 
 /// `data`, which is JSON, with the texts at the `places` cleaned; none where they are clean.
 ///
 /// # Errors
 /// HTML is to be stripped, and there is too much of it.
-pub(super) fn sanitized(data: &str, places: &[Sanitized]) -> Result<Option<String>, TooMuchMarkup> {
+fn sanitized(data: &str, places: &[Sanitized]) -> Result<Option<String>, TooMuchMarkup> {
     let mut cleaning = Cleaning {
         data,
         edits: Vec::new(),
