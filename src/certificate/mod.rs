@@ -78,6 +78,12 @@ impl Certificate {
     }
 }
 
+/// Whether a file has a private key in it, usable or not.
+#[must_use]
+pub fn holds_key(text: &[u8]) -> bool {
+    String::from_utf8_lossy(text).contains("PRIVATE KEY-----")
+}
+
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate")

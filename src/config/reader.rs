@@ -248,7 +248,22 @@ fn literal_secrets(text: &str) -> Vec<Range<usize>> {
             found.push(start..start + length);
         }
     }
+    found.extend(passwords(text));
     found
+}
+
+/// What stands between `:` and `@` before the host of a URL.
+fn passwords(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("://").filter_map(|(scheme, separator)| {
+        let start = scheme + separator.len();
+        let rest = &text[start..];
+        let end = rest.find(|c: char| c.is_whitespace() || "\"'/<>`".contains(c));
+        let (user, _) = rest[..end.unwrap_or(rest.len())].rsplit_once('@')?;
+        let (name, password) = user.split_once(':')?;
+        let start = start + name.len() + 1;
+        let is_literal = !password.is_empty() && !is_variable(password);
+        is_literal.then(|| start..start + password.len())
+    })
 }
 
 /// Whether a value is nothing but a variable without a default, which may be shown as it is written.
@@ -292,6 +307,9 @@ mod tests {
             ("secret: 'abc", "'abc"),
             ("secret: ${A:-abc}", "${A:-abc"),
             ("secret: ${A}b", "${A"),
+            ("url: redis://u:abc@x:1/0", "abc"),
+            ("{url: 'http://u:a@b@x'}", "a@b"),
+            ("url: \"http://u:${A:-abc}@x/\"", "${A:-abc}"),
         ] {
             let found = literal_secrets(text);
             let shown: Vec<&str> = found.into_iter().map(|range| &text[range]).collect();
@@ -303,6 +321,9 @@ mod tests {
             "secret: {type: string}",
             "a secret",
             "secret:",
+            "url: redis://u:${A}@x",
+            "url: http://x:80/@a",
+            "url: http://u@x",
         ] {
             assert!(literal_secrets(text).is_empty(), "{text}");
         }

@@ -403,13 +403,30 @@ fn what_does_not_run_yet_is_told_with_what_does() {
 #[test]
 fn listeners_are_checked() {
     let server = |listen: &'static str| vec![("server", listen)];
-    let cases: [(&'static str, &[&str]); 15] = [
+    let cases: [(&'static str, &[&str]); 20] = [
         ("{listen: 'unix:t.sock'}", &[]),
         ("{listen: ['unix:/run/t.sock', '127.0.0.1:1']}", &[]),
         ("{listen: {address: 'unix:t.sock', mode: 0666}}", &[]),
         (
-            "{listen: {address: '127.0.0.1:1', proxy_protocol: true}, trusted_proxies: [unix]}",
+            "{listen: {address: 'unix:t.sock', proxy_protocol: true}, trusted_proxies: [unix]}",
             &[],
+        ),
+        (
+            "{listen: '127.0.0.1:1', trusted_proxies: [unix]}",
+            &["plan/no-effect: `unix` has no effect: no listener is a Unix socket"],
+        ),
+        (
+            "{listen: ['0.0.0.0:1', '127.0.0.1:1']}",
+            &["plan/bad-address: `127.0.0.1:1` is listened on twice / remove `0.0.0.0:1` or"],
+        ),
+        (
+            "{listen: ['[::1]:1', '[::]:1']}",
+            &["plan/bad-address: `[::]:1` is listened on twice"],
+        ),
+        ("{listen: ['0.0.0.0:1', '127.0.0.1:2', '[::1]:1']}", &[]),
+        (
+            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, console]}]}",
+            &["plan/not-supported-yet: `console` does not run in this version"],
         ),
         (
             "{listen: {address: 'unix:t.sock', mode: 0888}}",
@@ -485,7 +502,7 @@ fn what_runs_is_taken() {
     for sections in [
         vec![(
             "server",
-            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, metrics]}], trusted_proxies: [10.0.0.0/8, '::1', unix], on_exceed: close}",
+            "{listen: [{address: '127.0.0.1:1', serve: [endpoints, metrics]}, 'unix:t.sock'], trusted_proxies: [10.0.0.0/8, '::1', unix], on_exceed: close}",
         )],
         vec![("pages", "{/: ./public}")],
         vec![
@@ -967,6 +984,14 @@ fn keys_and_algorithms_fit_each_other() {
             with("RS256", "issuer_discovery: 'https://id.example.com/?realm=main'"),
             vec!["plan/bad-issuer: an issuer is a URL without query and credentials".into()],
         ),
+        (
+            with("RS256", "issuer_discovery: 'https://id.example.com/.well-known/openid-configuration'"),
+            vec!["plan/bad-issuer: this is where an issuer says what it is, not the issuer's name".into()],
+        ),
+        (
+            with("RS256", "issuer_discovery: 'https://id.example.com', issuer: 'https://id.example.com/'"),
+            vec!["plan/contradiction: `issuer` is another than that of `issuer_discovery`, so every token is refused".into()],
+        ),
     ] {
         assert_eq!(keys_told(&jwt), expected, "{jwt}");
     }
@@ -976,7 +1001,10 @@ fn keys_and_algorithms_fit_each_other() {
 fn a_token_is_from_the_issuer_whose_keys_are_asked_for() {
     for (more, expected) in [
         ("", "https://id.example.com/"),
-        (", issuer: other", "other"),
+        (
+            ", issuer: 'https://id.example.com/'",
+            "https://id.example.com/",
+        ),
     ] {
         let auth = format!(
             "{{guest: {{jwt: {{algorithms: [RS256], issuer_discovery: 'https://id.example.com/'{more}}}}}}}"
@@ -1364,4 +1392,328 @@ fn questions_that_cannot_be_asked_are_found() {
     );
     let token = "{a: {http: {url: 'http://x', forward: [query.t]}}}";
     check(&[("auth", token), any], &[]);
+}
+
+/// What attackers would like about a file, with the repairs.
+fn attacks(text: &str) -> Vec<String> {
+    let files = MemoryFiles::default()
+        .with("channels.yaml", text)
+        .with("s", "a-secret-of-32-bytes-in-a-file!!");
+    let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+    let findings = build(&read, &files).findings.into_iter();
+    let attacks = findings.filter(|found| found.code.slug.starts_with("security/"));
+    attacks
+        .map(|found| {
+            let help = found.help.unwrap_or_default();
+            format!("{}: {} / {help}", found.code.slug, found.message)
+        })
+        .collect()
+}
+
+#[test]
+fn secrets_are_found_wherever_they_may_stand() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let places = [
+        (
+            "auth",
+            "{guest: {http: {url: 'http://x', forward: [cookie], SECRET}}}",
+            "guest",
+        ),
+        (
+            "auth",
+            "{guest: {session: {cookie: s, lookup: {http: {url: 'http://x', SECRET}}}}}",
+            "guest",
+        ),
+        (
+            "auth",
+            "{guest: {session: {cookie: s, lookup: {signed: {SECRET}}}}}",
+            "guest",
+        ),
+        (
+            "auth",
+            "{guest: {jwt: {algorithms: [HS256], SECRET}}}",
+            "guest",
+        ),
+        (
+            "rooms",
+            "{'room:{room_id}': {messages: [message], may_join: {token: {algorithms: [HS256], SECRET}}}}",
+            "room:{room_id}",
+        ),
+        (
+            "rooms",
+            "{'room:{room_id}': {messages: [message], may_join: {http: {url: 'http://x', SECRET}}}}",
+            "room:{room_id}",
+        ),
+    ];
+    for (section, value, name) in places {
+        let with = |key: &str| attacks(&file(&[(section, &value.replace("SECRET", key))]));
+        let found = |help: &str| {
+            vec![format!(
+                "security/secret-in-file: the secret of `{name}` stands in the file: whoever reads the file has it / {help}"
+            )]
+        };
+        let literal = "take it from the environment, `secret: \"${NAME}\"`, or from a file, `secret_file: PATH`";
+        assert_eq!(
+            with(&format!("secret: {secret}")),
+            found(literal),
+            "{value}"
+        );
+        let default = "leave the default out: the variable has to be set then";
+        let written = format!("secret: '${{UNSET:-{secret}}}'");
+        assert_eq!(with(&written), found(default), "{value}");
+        for good in ["secret: '${JWT_SECRET}'", "secret_file: s"] {
+            assert!(with(good).is_empty(), "{value}");
+        }
+    }
+}
+
+#[test]
+fn passwords_in_urls_are_found() {
+    let redis = "{guest: {session: {cookie: s, lookup: {redis: {url: 'redis://USER@x'}}}}}";
+    let keys = "{guest: {jwt: {algorithms: [RS256], audience: a, jwks_url: 'https://USER@x'}}}";
+    let http = "{guest: {http: {url: 'http://USER@x', forward: [cookie]}}}";
+    for (auth, repair) in [
+        (redis, "url_file"),
+        (keys, "${PASSWORD}"),
+        (http, "${PASSWORD}"),
+    ] {
+        let with = |user: &str| attacks(&file(&[("auth", &auth.replace("USER", user))]));
+        for (user, repair) in [
+            ("u:pw", repair),
+            (":pw", repair),
+            ("u:pw${JWT_SECRET}", repair),
+            ("u:${UNSET:-pw}", "leave the default out"),
+        ] {
+            let found = with(user);
+            assert_eq!(found.len(), 1, "{auth} {user}");
+            assert!(
+                found[0].starts_with("security/secret-in-file: the password in the URL of `guest`")
+            );
+            assert!(found[0].contains(repair), "{found:?}");
+        }
+        for user in ["u", "u:", "u:${JWT_SECRET}", "${JWT_SECRET}"] {
+            assert!(with(user).is_empty(), "{auth} {user}");
+        }
+    }
+    let whole = redis.replace("redis://USER@x", "${UNSET:-redis://u:pw@x}");
+    assert_eq!(attacks(&file(&[("auth", &whole)])).len(), 1);
+}
+
+#[test]
+fn what_asks_the_application_cannot_be_guessed() {
+    let auth = |secret: &str| {
+        format!("{{guest: {{http: {{url: 'http://x', forward: [cookie], secret: {secret}}}}}}}")
+    };
+    check(&[("auth", &auth("0123456789abcdef"))], &[]);
+    check(
+        &[("auth", &auth("abc"))],
+        &[
+            "plan/short-api-key: `secret`, by which the application knows who asks, is short enough to be guessed",
+        ],
+    );
+}
+
+#[test]
+fn repairs_are_such_that_they_can_be_written() {
+    let jwt = |jwt: &str| vec![("auth", format!("{{guest: {{jwt: {{{jwt}}}}}}}"))];
+    let sanitized = |schema: &str, pointer: &str| {
+        let message =
+            format!("{{message: {{schema: {schema}, to: room, sanitize: {{{pointer}: trim}}}}}}");
+        vec![("messages", message)]
+    };
+    let endpoint = |more: &str| {
+        let endpoint = format!("{{/ws: {{auth: guest, {more}}}}}");
+        vec![("endpoints", endpoint)]
+    };
+    let room = "rooms: ['room:{room_id}']";
+    for (sections, expected) in [
+        (
+            jwt("algorithms: [rs256], jwks_url: 'https://x'"),
+            "did you mean `RS256`?",
+        ),
+        (
+            jwt("algorithms: [RS256]"),
+            "/ write `public_key_file: FILE` or `jwks_url: URL`",
+        ),
+        (jwt("algorithms: [HS256]"), "/ write `secret: "),
+        (
+            sanitized("{type: string}", "/text"),
+            "/ write `\"\"`, where the schema has a text",
+        ),
+        (
+            sanitized(
+                "{type: object, properties: {n: {type: integer}, tags: {type: array, items: {type: string}}, 'a/b': {type: string}}}",
+                "/n",
+            ),
+            "/ write `\"/a~1b\"` or `\"/tags/*\"`, where the schema has a text",
+        ),
+        (
+            sanitized("{type: integer}", "''"),
+            "/ declare a text in the schema, or remove the line",
+        ),
+        (
+            endpoint(&format!("compression: true, {room}")),
+            "/ write `compression: {}`",
+        ),
+        (
+            endpoint(&format!("compression: false, {room}")),
+            "/ leave `compression` out",
+        ),
+        (
+            endpoint("auto_join: ['room:{path.x}']"),
+            "the path `/ws` has no parameters / write `/ws/{x}`",
+        ),
+        (
+            endpoint(&format!("allow: path.team == 'a', {room}")),
+            "the path `/ws` has no parameters / write `/ws/{team}`",
+        ),
+    ] {
+        let sections: Vec<_> = sections
+            .iter()
+            .map(|(name, text)| (*name, &**text))
+            .collect();
+        let (_, told) = planned(&file(&sections));
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    for (owner, expected) in [
+        ("params.id", "as in `may_join: user.id == params.id`"),
+        ("\"params.id + 'x'\"", "user.id == (params.id + 'x')"),
+    ] {
+        let rooms = format!(
+            "{{'room:{{id}}': {{may_join: 'true', messages: [message], inbox: {{owner: {owner}}}}}}}"
+        );
+        let endpoints = "{/ws: {auth: guest, rooms: ['room:{id}']}}";
+        let found = attacks(&file(&[("rooms", &rooms), ("endpoints", endpoints)]));
+        assert!(
+            found.len() == 1 && found[0].ends_with(expected),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_lets_nobody_in_is_found() {
+    let jwt = |credential: &str| {
+        format!(
+            "{{guest: {{jwt: {{algorithms: [HS256], secret: '${{JWT_SECRET}}', credential: {credential}}}}}}}"
+        )
+    };
+    for good in [
+        "{query: t}",
+        "{header: X-Auth}",
+        "{cookie: 's[id]'}",
+        "{subprotocol: bearer, query: t}",
+    ] {
+        check(&[("auth", &jwt(good))], &[]);
+    }
+    for (bad, message) in [
+        (
+            "{}",
+            "`credential` names no place, so that no token is ever found",
+        ),
+        ("{query: ''}", "`` cannot be the name of a query parameter"),
+        (
+            "{header: X Auth}",
+            "`X Auth` cannot be the name of a header",
+        ),
+        ("{cookie: s id}", "`s id` cannot be the name of a cookie"),
+        (
+            "{subprotocol: a/b}",
+            "`a/b` cannot be the name of a subprotocol",
+        ),
+    ] {
+        let expected = format!("plan/bad-credential: {message}");
+        check(&[("auth", &jwt(bad))], &[&expected]);
+    }
+    let session = "{guest: {session: {cookie: s id, lookup: {file: sessions.yaml}}}}";
+    check(
+        &[("auth", session)],
+        &["plan/bad-credential: `s id` cannot be the name of a cookie"],
+    );
+    let idle = "{message: {schema: {type: object, properties: {text: {type: string}}}, to: room, sanitize: {/text: []}}}";
+    check(
+        &[("messages", idle)],
+        &["plan/no-effect: nothing is done to the text at `/text`"],
+    );
+}
+
+#[test]
+fn findings_stand_where_the_mistake_is() {
+    for (auth, place) in [
+        (
+            "{guest: {jwt: {algorithms: [], secret: '${JWT_SECRET}'}}}",
+            "2:34 plan/wrong-algorithm",
+        ),
+        (
+            "{guest: {http: {url: 'http://x', forward: []}}}",
+            "2:49 plan/missing-key",
+        ),
+        (
+            "{guest: {http: {url: 'http://x'}}}",
+            "2:16 plan/missing-key",
+        ),
+    ] {
+        let (_, told) = planned(&file(&[("auth", auth)]));
+        assert!(told.starts_with(place), "{told}");
+    }
+    let token = "auth: {guest: {jwt: {algorithms: [HS256], secret: '${JWT_SECRET}'}}}";
+    for (listen, found) in [
+        ("0.0.0.0:1", 1),
+        ("0.0.0.0", 0),
+        ("example.com:1", 0),
+        ("'[::]:1'", 1),
+        ("127.0.0.1:1", 0),
+    ] {
+        let text = file(&[("auth", "-"), ("server", &format!("{{listen: {listen}}}"))]);
+        let plain = attacks(&format!("{text}{token}\n"));
+        assert_eq!(plain.len(), found, "{listen} {plain:?}");
+    }
+}
+
+/// Every file may be read by all.
+struct OpenToAll(MemoryFiles);
+
+impl crate::config::Files for OpenToAll {
+    fn is_open_to_all(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn read(&self, path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+        self.0.read(path, bytes_max)
+    }
+
+    fn list(&self, path: &Path) -> std::io::Result<Vec<crate::config::Entry>> {
+        self.0.list(path)
+    }
+
+    fn real_path(&self, path: &Path) -> std::io::Result<std::path::PathBuf> {
+        self.0.real_path(path)
+    }
+}
+
+#[test]
+fn only_a_private_key_is_exposed() {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("signs");
+    for (tls, expected) in [
+        ("{certificate: a.pem, key: a.key}", vec!["plan/exposed-key"]),
+        (
+            "{certificate: a.key, key: a.pem}",
+            vec!["plan/bad-certificate"],
+        ),
+    ] {
+        let files = MemoryFiles::default()
+            .with(
+                "channels.yaml",
+                file(&[("server", &format!("{{tls: {tls}}}"))]),
+            )
+            .with("a.pem", certificate.pem())
+            .with("a.key", key.serialize_pem());
+        let files = OpenToAll(files);
+        let read = read(Path::new("channels.yaml"), &files, &Variables).expect("a file");
+        let findings = build(&read, &files).findings;
+        let slugs: Vec<_> = findings.iter().map(|found| found.code.slug).collect();
+        assert_eq!(slugs, expected, "{tls}");
+    }
 }

@@ -24,9 +24,13 @@ const SECTIONS: [&str; 11] = [
 ];
 
 /// What the examples' files ask of the environment.
-const ENVIRONMENT: [(&str, &str); 2] = [
+const ENVIRONMENT: [(&str, &str); 3] = [
     ("JWT_SECRET", "a-secret-of-the-documentation-test"),
     ("API_KEY", "an-api-key-of-the-documentation-test"),
+    (
+        "JOIN_SECRET",
+        "a-secret-for-joins-of-the-documentation-test",
+    ),
 ];
 
 /// A block between fences.

@@ -3,10 +3,12 @@
 use crate::config::keys::Keys;
 use crate::config::reader::Word as _;
 use crate::config::{
-    Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, HttpCall, Jwt, JwtKey, KeyFile,
-    RedisLookup, Session, SessionLookup, SignedCookie, Spanned, Text,
+    Anonymous, AuthMethod, AuthMode, Credential, CredentialPlace, HttpCall, Jwt, JwtAlgorithm,
+    JwtKey, KeyFile, RedisLookup, Session, SessionLookup, SignedCookie, Spanned, Text,
 };
 use crate::vocab::{Secret, parse_duration};
+
+type Algorithms = Spanned<Vec<Spanned<JwtAlgorithm>>>;
 
 const METHODS: &[&str] = &["anonymous", "jwt", "session", "http"];
 
@@ -40,23 +42,18 @@ fn anonymous(keys: &mut Keys<'_, '_>) -> Anonymous {
 }
 
 fn jwt(keys: &mut Keys<'_, '_>) -> Jwt {
-    keys.require(
-        "algorithms",
-        "name what tokens may be signed with, as in `algorithms: [HS256]`",
-    );
+    let algorithms = algorithms(keys);
+    let names = [
+        "secret",
+        "secret_file",
+        "public_key_file",
+        "jwks_file",
+        "jwks_url",
+        "issuer_discovery",
+    ];
     Jwt {
-        algorithms: keys.words("algorithms").unwrap_or_default(),
-        key: jwt_key(
-            keys,
-            &[
-                "secret",
-                "secret_file",
-                "public_key_file",
-                "jwks_file",
-                "jwks_url",
-                "issuer_discovery",
-            ],
-        ),
+        key: jwt_key(keys, &names, algorithms.as_ref()),
+        algorithms,
         credential: credential(keys),
         issuer: keys.text("issuer", "a text"),
         audience: audience(keys),
@@ -74,12 +71,30 @@ fn audience(keys: &mut Keys<'_, '_>) -> Option<Spanned<Vec<Text>>> {
     Some(Spanned::new(audiences, span))
 }
 
+/// `algorithms`, and where the list stands.
+pub(super) fn algorithms(keys: &mut Keys<'_, '_>) -> Option<Algorithms> {
+    keys.require(
+        "algorithms",
+        "name what tokens may be signed with, as in `algorithms: [HS256]`",
+    );
+    let (_, node) = keys.entry("algorithms")?;
+    let span = node.span;
+    Some(Spanned::new(keys.words("algorithms")?, span))
+}
+
 /// What tokens are verified with, under one of `names`.
-pub(super) fn jwt_key(keys: &mut Keys<'_, '_>, names: &[&'static str]) -> Option<JwtKey> {
-    let found = keys.one_of(
-        names,
-        "write `secret: \"${JWT_SECRET}\"` for the algorithms HS…",
-    )?;
+pub(super) fn jwt_key(
+    keys: &mut Keys<'_, '_>,
+    names: &[&'static str],
+    algorithms: Option<&Algorithms>,
+) -> Option<JwtKey> {
+    let mut algorithms = algorithms.iter().flat_map(|listed| &listed.value);
+    let help = if algorithms.all(|algorithm| is_shared(algorithm.value)) {
+        "write `secret: \"${JWT_SECRET}\"` for the algorithms HS…"
+    } else {
+        "write `public_key_file: FILE` or `jwks_url: URL`: what RS…, PS…, ES… and EdDSA sign is verified with a public key"
+    };
+    let found = keys.one_of(names, help)?;
     match found {
         "secret" | "secret_file" => keys.secret_of(found, "secret_file").map(JwtKey::Secret),
         "jwks_url" => keys.text(found, "a URL").map(JwtKey::JwksUrl),
@@ -95,6 +110,14 @@ pub(super) fn jwt_key(keys: &mut Keys<'_, '_>, names: &[&'static str]) -> Option
             })
         }
     }
+}
+
+/// Whether one secret signs and verifies.
+fn is_shared(algorithm: JwtAlgorithm) -> bool {
+    matches!(
+        algorithm,
+        JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512
+    )
 }
 
 fn credential(keys: &mut Keys<'_, '_>) -> Option<Spanned<Credential>> {
@@ -164,14 +187,19 @@ pub(super) fn http_call(keys: &mut Keys<'_, '_>) -> HttpCall {
     keys.require("url", "say which URL is asked");
     HttpCall {
         url: keys.text("url", "a URL"),
-        forward: keys
-            .texts("forward", "a part of the request such as `cookie`")
-            .unwrap_or_default(),
+        forward: forward(keys),
         timeout: keys.quantity("timeout", parse_duration),
         cache: keys.quantity("cache", parse_duration),
         stale: keys.quantity("stale", parse_duration),
         secret: optional_secret(keys),
     }
+}
+
+fn forward(keys: &mut Keys<'_, '_>) -> Option<Spanned<Vec<Text>>> {
+    let (_, node) = keys.entry("forward")?;
+    let span = node.span;
+    let parts = keys.texts("forward", "a part of the request such as `cookie`")?;
+    Some(Spanned::new(parts, span))
 }
 
 fn optional_secret(keys: &mut Keys<'_, '_>) -> Option<Spanned<Secret>> {

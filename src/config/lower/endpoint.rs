@@ -5,7 +5,7 @@ use crate::config::lower::message::uses;
 use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
 use crate::config::{
-    AutoJoin, Compression, Endpoint, EndpointLimits, EndpointRateLimits, Heartbeat,
+    AutoJoin, Compression, Endpoint, EndpointLimits, EndpointRateLimits, Heartbeat, Spanned,
 };
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::config as codes;
@@ -48,13 +48,30 @@ pub(super) fn endpoint(keys: &mut Keys<'_, '_>) -> Endpoint {
             kind: keys.word("kind"),
         }),
         limits: keys.part("limits", "`limits` of an endpoint", limits),
-        compression: keys.section("compression", "`compression`", |keys| Compression {
-            min_size: keys.quantity("min_size", ByteSize::parse),
-        }),
+        compression: compression(keys),
         coalesce: keys.quantity("coalesce", parse_duration),
         reject: keys.word("reject"),
         webhooks: keys.events("webhooks"),
     }
+}
+
+/// Who writes `true` or `false` means to turn it on or off, and is told how that is written.
+fn compression(keys: &mut Keys<'_, '_>) -> Option<Spanned<Compression>> {
+    let (_, node) = keys.entry("compression")?;
+    if let Kind::Scalar(scalar) = &node.kind
+        && !node.is_nothing()
+    {
+        let help = match scalar.value.as_str() {
+            "false" | "no" | "off" => "leave `compression` out: without it nothing is compressed",
+            _ => "write `compression: {}`",
+        };
+        let message = format!("`compression` is a map, and this is {}", node.noun());
+        keys.reader.wrong_kind(node.span, message, help);
+        return None;
+    }
+    keys.section("compression", "`compression`", |keys| Compression {
+        min_size: keys.quantity("min_size", ByteSize::parse),
+    })
 }
 
 /// An endpoint names its auth, even where it is for everyone.

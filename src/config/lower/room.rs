@@ -1,7 +1,7 @@
 //! `rooms`.
 
 use crate::config::keys::Keys;
-use crate::config::lower::auth::{http_call, jwt_key};
+use crate::config::lower::auth::{algorithms, http_call, jwt_key};
 use crate::config::lower::message::uses;
 use crate::config::node::{Kind, Node};
 use crate::config::reader::Reader;
@@ -60,14 +60,11 @@ fn may_join(reader: &mut Reader<'_>, span: Span, node: &Node) -> Option<MayJoin>
 }
 
 fn join_token(keys: &mut Keys<'_, '_>) -> JoinToken {
-    keys.require(
-        "algorithms",
-        "name what tokens may be signed with, as in `algorithms: [HS256]`",
-    );
+    let algorithms = algorithms(keys);
     let names = ["secret", "secret_file", "public_key_file", "jwks_url"];
     JoinToken {
-        algorithms: keys.words("algorithms").unwrap_or_default(),
-        key: jwt_key(keys, &names),
+        key: jwt_key(keys, &names, algorithms.as_ref()),
+        algorithms,
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Anonymous {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Jwt {
     /// `algorithms`, required: a token that names any other is refused.
-    pub algorithms: Vec<Spanned<JwtAlgorithm>>,
+    pub algorithms: Option<Spanned<Vec<Spanned<JwtAlgorithm>>>>,
     /// `secret`, `secret_file`, `public_key_file`, `jwks_file`, `jwks_url` or `issuer_discovery`: one of them, required.
     pub key: Option<JwtKey>,
     /// `credential`: where the token is looked for.
@@ -200,7 +200,7 @@ pub struct HttpCall {
     /// `url`, required.
     pub url: Option<Text>,
     /// `forward`: what of the request is passed on, such as `cookie` or `query.token`.
-    pub forward: Vec<Text>,
+    pub forward: Option<Spanned<Vec<Text>>>,
     /// `timeout`: how long the answer may take.
     pub timeout: Option<Spanned<Duration>>,
     /// `cache`: for how long an answer is good.

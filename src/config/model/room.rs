@@ -46,7 +46,7 @@ pub enum MayJoin {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JoinToken {
     /// `algorithms`, required.
-    pub algorithms: Vec<Spanned<JwtAlgorithm>>,
+    pub algorithms: Option<Spanned<Vec<Spanned<JwtAlgorithm>>>>,
     /// `secret`, `secret_file`, `public_key_file` or `jwks_url`: one of them, required.
     pub key: Option<JwtKey>,
 }

@@ -7,7 +7,8 @@ use crate::plan::lower::shape::Shape;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{Api, ApiKey};
 
-const API_SECRET_BYTES_MIN: usize = 16;
+/// What cannot be guessed, as long as it is random.
+pub(super) const API_SECRET_BYTES_MIN: usize = 16;
 
 impl Lowering<'_> {
     pub(super) fn api(&mut self, api: &config::Api) -> Api {

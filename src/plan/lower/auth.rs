@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, CredentialPlace, JwtKey, Spanned, Text};
+use crate::diag::Span;
 use crate::diag::catalogue::plan as codes;
 use crate::plan::lower::known::intersection;
 use crate::plan::lower::schema::Of;
@@ -121,7 +122,8 @@ impl Lowering<'_> {
     }
 
     fn jwt(&mut self, written: &config::Jwt) -> Option<Jwt> {
-        let keys = self.token_keys(&written.algorithms, written.key.as_ref());
+        let keys = self.token_keys(written.algorithms.as_ref(), written.key.as_ref());
+        let credential = self.credential(written.credential.as_ref());
         let leeway = self.leeway(written.leeway);
         let audiences = self.token_audiences(written.audience.as_ref());
         let lifetime = self.lifetime(written.require_exp);
@@ -130,9 +132,12 @@ impl Lowering<'_> {
             (None, Some(JwtKey::IssuerDiscovery(issuer))) => Some(issuer),
             (issuer, _) => issuer.as_ref(),
         };
+        if let (Some(other), Some(JwtKey::IssuerDiscovery(asked))) = (issuer, &written.key) {
+            self.one_issuer(other, asked);
+        }
         Some(Jwt {
             keys: keys?,
-            credential: self.credential(written.credential.as_ref()),
+            credential,
             issuer: issuer.map(|text| text.as_str().into()),
             audiences,
             leeway,
@@ -145,6 +150,19 @@ impl Lowering<'_> {
                 Some(config::Expiry::Close) | None => Expiry::Close,
             },
         })
+    }
+
+    /// Finds an issuer that is not the one whose keys are asked for.
+    fn one_issuer(&mut self, other: &Text, asked: &Text) {
+        if other.as_str() == asked.as_str() {
+            return;
+        }
+        let message =
+            "`issuer` is another than that of `issuer_discovery`, so every token is refused";
+        let help = "leave `issuer` out: tokens have to be from the issuer whose keys are asked for";
+        let code = &codes::CONTRADICTION;
+        let finding = finding(code, other.span(), message.to_owned(), help);
+        self.find(finding.also(asked.span(), "its keys are asked for"));
     }
 
     /// Finds `expiry: refresh` where no client of the mode has a frame to bring a fresh token with.
@@ -230,6 +248,7 @@ impl Lowering<'_> {
                 Credential::FirstMessage(within)
             }
             Some(config::Credential::Request(places)) => {
+                self.credential_places(written.map(|written| written.span), places);
                 let place = |(kind, name): &(Spanned<CredentialPlace>, Text)| {
                     let name = name.as_str();
                     match kind.value {
@@ -248,6 +267,47 @@ impl Lowering<'_> {
             ]),
         }
     }
+
+    fn credential_places(
+        &mut self,
+        section: Option<Span>,
+        places: &[(Spanned<CredentialPlace>, Text)],
+    ) {
+        if let Some(section) = section.filter(|_| places.is_empty() && self.complete) {
+            let message = "`credential` names no place, so that no token is ever found".to_owned();
+            let help = "write `credential: {query: token}`, or `header`, `cookie`, `subprotocol` or `first_message`; without the key the usual places are looked at";
+            self.find(finding(&codes::BAD_CREDENTIAL, section, message, help));
+        }
+        for (kind, name) in places {
+            self.credential_name(kind.value, name);
+        }
+    }
+
+    /// Finds a name that nothing in a request can have.
+    pub(super) fn credential_name(&mut self, kind: CredentialPlace, name: &Text) {
+        let text = name.as_str();
+        let is_cookie = |c: char| !c.is_whitespace() && !c.is_control() && !"=;,\"".contains(c);
+        let (is_possible, what, example) = match kind {
+            CredentialPlace::Query => (!text.is_empty(), "a query parameter", "token"),
+            CredentialPlace::Header => (is_token(text), "a header", "X-Auth-Token"),
+            CredentialPlace::Cookie => {
+                let is_name = !text.is_empty() && text.chars().all(is_cookie);
+                (is_name, "a cookie", "session_id")
+            }
+            CredentialPlace::Subprotocol => (is_token(text), "a subprotocol", "bearer"),
+        };
+        if !is_possible {
+            let message = format!("`{name}` cannot be the name of {what}");
+            let help = format!("write a name without spaces, such as `{example}`");
+            self.find(finding(&codes::BAD_CREDENTIAL, name.span(), message, &help));
+        }
+    }
+}
+
+/// Whether a text is a token of HTTP, which names of headers and subprotocols are (RFC 9110, section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// Nothing where a schema is written and cannot be used.

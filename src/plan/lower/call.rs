@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::config::{self, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
+use crate::plan::lower::api::API_SECRET_BYTES_MIN;
 use crate::plan::lower::server::value;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{HttpCall, HttpUrl, HttpUrlError, Patience};
+use crate::vocab::Secret;
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -27,11 +29,8 @@ impl Lowering<'_> {
                 help,
             ));
         }
-        if let Some(secret) = secret.filter(|secret| !is_header(secret.value.expose())) {
-            let message = "`secret` has characters that no header can carry".to_owned();
-            let help =
-                "use letters, digits and `-._~+/`, for example from `openssl rand -base64 24`";
-            self.find(finding(&codes::BAD_URL, secret.span, message, help));
+        if let Some(secret) = secret {
+            self.call_secret(secret);
         }
         Some(HttpCall {
             url,
@@ -39,6 +38,24 @@ impl Lowering<'_> {
             timeout,
             patience,
         })
+    }
+
+    /// Finds what cannot be sent, or guessed too easily.
+    fn call_secret(&mut self, secret: &Spanned<Secret>) {
+        let text = secret.value.expose();
+        if !is_header(text) {
+            let message = "`secret` has characters that no header can carry".to_owned();
+            let help =
+                "use letters, digits and `-._~+/`, for example from `openssl rand -base64 24`";
+            self.find(finding(&codes::BAD_URL, secret.span, message, help));
+        } else if text.len() < API_SECRET_BYTES_MIN {
+            let message =
+                "`secret`, by which the application knows who asks, is short enough to be guessed"
+                    .to_owned();
+            let help =
+                "use at least 16 random characters, for example from `openssl rand -base64 24`";
+            self.find(finding(&codes::SHORT_API_KEY, secret.span, message, help));
+        }
     }
 
     /// For how long answers are good: not at all unless it is written.

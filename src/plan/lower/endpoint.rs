@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{self, AuthMethod, Spanned, Text};
 use crate::diag::catalogue::plan as codes;
+use crate::diag::catalogue::rule as rule_codes;
 use crate::diag::{Diagnostic, nearest};
 use crate::plan::lower::limit::Limited;
 use crate::plan::lower::message::At;
@@ -57,10 +58,14 @@ impl Lowering<'_> {
         let modes = self.auth_cited(written, auth);
         let path = &self.config.endpoints[index].0.value;
         let allow_key = format!("endpoints.{path}.allow");
+        let before = self.findings.len();
         let allow = self.optional_rule(written.allow.as_ref(), &known, &allow_key);
+        self.without_parameters(index, before);
         let messages = self.messages_taken(&written.messages, &known, At::Endpoint(index));
         let protocol = self.protocol(index, written, &known, messages.as_ref());
+        let before = self.findings.len();
         let auto_join = self.auto_join(&written.auto_join, &known);
+        self.without_parameters(index, before);
         let rooms = self.rooms_cited(&written.rooms, rooms);
         let limits = &written.rate_limit;
         let connect_limits = self.cited_limits(&limits.connect);
@@ -166,6 +171,33 @@ impl Lowering<'_> {
         };
         let finding = finding(&codes::CONTRADICTION, name.span(), message, help);
         self.find(finding.also(credential.span, "the token comes in the first frame"));
+    }
+
+    /// Says of findings from `before` on, about parameters of a path that has none, where they would be written.
+    fn without_parameters(&mut self, index: usize, before: usize) {
+        let config = self.config;
+        let path = &config.endpoints[index].0.value;
+        if !self.endpoints.parameters(index).is_empty() {
+            return;
+        }
+        let of_path = |finding: &&mut Diagnostic| {
+            finding.code == &rule_codes::UNKNOWN_FIELD
+                && finding.message.starts_with("`path` has no `")
+        };
+        for finding in self.findings[before..].iter_mut().filter(of_path) {
+            let name = self.sources.text(finding.span);
+            let is_name = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let name = if is_name && !name.is_empty() {
+                name
+            } else {
+                "NAME"
+            };
+            let folder = path.trim_end_matches('/');
+            finding.message = format!("the path `{path}` has no parameters");
+            finding.help = Some(format!("write `{folder}/{{{name}}}`"));
+        }
     }
 
     fn auto_join(&mut self, written: &[config::AutoJoin], known: &Known) -> Option<Vec<AutoJoin>> {

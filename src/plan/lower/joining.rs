@@ -24,7 +24,8 @@ impl Lowering<'_> {
             config::MayJoin::Token(token) => {
                 let label =
                     self.labelled(&name, self.sources.place(token.span), "token".to_owned());
-                let keys = self.token_keys(&token.value.algorithms, token.value.key.as_ref())?;
+                let keys =
+                    self.token_keys(token.value.algorithms.as_ref(), token.value.key.as_ref())?;
                 Some(MayJoin::Token { keys, label })
             }
         }
@@ -32,7 +33,7 @@ impl Lowering<'_> {
 
     fn join_call(&mut self, written: &Spanned<config::HttpCall>) -> Option<HttpCall> {
         let call = &written.value;
-        if let Some(forward) = call.forward.first() {
+        if let Some(forward) = call.forward.iter().flat_map(|listed| &listed.value).next() {
             let message = "`forward` has no effect: a join has no request to pass on".to_owned();
             let help = "remove it: the application gets the user, the room, its parameters and the endpoint";
             self.no_effect(forward.span(), message, help);

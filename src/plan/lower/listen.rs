@@ -36,6 +36,7 @@ impl Lowering<'_> {
             listeners.push(listener);
         }
         self.served_nowhere(server);
+        self.unix_is_listened_on(server);
         if let Some(tls) = &server.tls
             && common.is_some()
             && !listeners.iter().any(|listener| {
@@ -117,15 +118,37 @@ impl Lowering<'_> {
 
     fn listened_twice(&mut self, listener: &Listener, span: Span, others: &[Option<Listener>]) {
         let address = &listener.address;
-        let is_same = |other: &Listener| match (address, &other.address) {
-            (Address::Tcp(one), Address::Tcp(other)) => one == other && one.port() != 0,
+        let is_same = |other: &&Listener| match (address, &other.address) {
+            (Address::Tcp(one), Address::Tcp(other)) => overlap(*one, *other),
             (Address::Unix(one), Address::Unix(other)) => one.path == other.path,
             _ => false,
         };
-        if others.iter().flatten().any(is_same) {
+        if let Some(other) = others.iter().flatten().find(is_same) {
+            let other = &other.address;
             let message = format!("`{address}` is listened on twice");
-            let help = "remove one of them";
-            self.find(finding(&codes::BAD_ADDRESS, span, message, help));
+            let help = if address == other {
+                "remove one of them".to_owned()
+            } else {
+                format!(
+                    "remove `{other}` or `{address}`: one of them is every address of this machine"
+                )
+            };
+            self.find(finding(&codes::BAD_ADDRESS, span, message, &help));
+        }
+    }
+
+    /// Finds trust in who comes over Unix sockets where there are none.
+    fn unix_is_listened_on(&mut self, server: &config::Server) {
+        let mut addresses = server.listen.iter().filter_map(|one| one.address.as_ref());
+        let has_socket = addresses.any(|address| address.as_str().starts_with("unix:"));
+        if has_socket || !self.complete {
+            return;
+        }
+        let trusted = server.trusted_proxies.iter();
+        for trusted in trusted.filter(|trusted| trusted.as_str() == "unix") {
+            let message = "`unix` has no effect: no listener is a Unix socket".to_owned();
+            let help = "listen on one, as in `listen: unix:t.sock`, or name the proxy's address";
+            self.no_effect(trusted.span(), message, help);
         }
     }
 
@@ -140,6 +163,14 @@ impl Lowering<'_> {
             (Service::Pages, pages, "pages", "`pages`"),
             (Service::Api, api, "api", "`server.api`"),
         ];
+        let served = server.listen.iter().flat_map(|listener| &listener.serve);
+        for console in served
+            .flatten()
+            .filter(|named| named.value == Service::Console)
+        {
+            let instead = "take `console` out of this list, and read `/metrics`";
+            self.unsupported(console.span, "`console`", instead);
+        }
         for (service, declared, word, section) in declared {
             let mut naming = None;
             let mut is_served = false;
@@ -234,4 +265,13 @@ impl Lowering<'_> {
         self.find(finding(&codes::BAD_ADDRESS, text.span(), message, help));
         None
     }
+}
+
+/// Whether two listeners cannot both have what they ask for: where one is every address of its family, it is the other's too.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let is_same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || (is_wide && is_same_family))
 }

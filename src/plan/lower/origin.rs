@@ -170,7 +170,7 @@ pub(super) fn takes_cookie(method: Option<&AuthMethod>) -> bool {
     match method {
         Some(AuthMethod::Session(_)) => true,
         Some(AuthMethod::Http(call)) => {
-            let mut forwarded = call.value.forward.iter();
+            let mut forwarded = call.value.forward.iter().flat_map(|listed| &listed.value);
             forwarded.any(|part| part.as_str().split('.').next() == Some("cookie"))
         }
         Some(AuthMethod::Jwt(jwt)) => match jwt.value.credential.as_ref().map(|it| &it.value) {

@@ -1,11 +1,20 @@
 //! `sanitize`: places in the data and what is done to the texts there.
 
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
 use crate::config::{self, Spanned};
 use crate::diag::catalogue::plan as codes;
 use crate::diag::nearest;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{PathStep, Sanitized, Sanitizer};
 use crate::schema::{EVERY, TextAt, text_at};
+
+/// How many places of a schema a finding offers.
+const PLACES_OFFERED_MAX: usize = 4;
+/// How many places of a schema are looked at for them.
+const PLACES_LOOKED_AT_MAX: usize = 200;
 
 impl Lowering<'_> {
     /// What is done to texts of the type at `index`; findings where there is no text.
@@ -20,6 +29,11 @@ impl Lowering<'_> {
                 continue;
             };
             self.text_is_there(index, pointer, &path);
+            if acts.is_empty() && self.complete {
+                let message = format!("nothing is done to the text at `{}`", pointer.value);
+                let help = "say what, as in `escape_html`, or remove the line";
+                self.no_effect(pointer.span, message, help);
+            }
             self.escapes_once(acts);
             let step = |name: String| match name.as_str() {
                 EVERY => PathStep::Every,
@@ -100,8 +114,14 @@ impl Lowering<'_> {
                     }
                     None => format!("{shown} cannot be in the data of `{name}`"),
                 };
-                let help = "name a text that the schema has, as in `sanitize: {/text: escape_html}`; `*` is every element";
-                let finding = finding(&codes::NO_TEXT_THERE, pointer.span, message, help);
+                let help = match texts(&schema).as_slice() {
+                    [] => "declare a text in the schema, or remove the line".to_owned(),
+                    places => format!(
+                        "write {}, where the schema has a text; `*` is every element",
+                        places.join(" or ")
+                    ),
+                };
+                let finding = finding(&codes::NO_TEXT_THERE, pointer.span, message, &help);
                 self.find(finding.also(source.span, "the schema"));
             }
         }
@@ -119,6 +139,44 @@ impl Lowering<'_> {
             self.find(finding.also(strip.span, "this writes entities too"));
         }
     }
+}
+
+/// The first places at which a schema says that there is a text, as pointers in quotes.
+fn texts(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut waiting = VecDeque::from([(schema, Vec::new())]);
+    for _ in 0..PLACES_LOOKED_AT_MAX {
+        let Some((part, path)) = waiting.pop_front() else {
+            break;
+        };
+        if text_at(schema, &path) == TextAt::Possible {
+            found.push(pointer_of(&path));
+        }
+        if found.len() == PLACES_OFFERED_MAX {
+            break;
+        }
+        let below = |name: &str| {
+            let mut path = path.clone();
+            path.push(name.to_owned());
+            path
+        };
+        if let Some(Value::Object(properties)) = part.get("properties") {
+            let named = properties.iter();
+            waiting.extend(named.map(|(name, part)| (part, below(name))));
+        }
+        for keyword in ["items", "additionalProperties"] {
+            if let Some(every @ Value::Object(_)) = part.get(keyword) {
+                waiting.push_back((every, below(EVERY)));
+            }
+        }
+    }
+    found
+}
+
+fn pointer_of(path: &[String]) -> String {
+    let escaped = |segment: &String| format!("/{}", segment.replace('~', "~0").replace('/', "~1"));
+    let pointer: String = path.iter().map(escaped).collect();
+    format!("`\"{pointer}\"`")
 }
 
 fn sanitizer(written: config::Sanitizer) -> Sanitizer {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::config::{self, JwtAlgorithm, SessionLookup, Spanned, Text};
+use crate::config::{self, CredentialPlace, JwtAlgorithm, SessionLookup, Spanned, Text};
 use crate::diag::Diagnostic;
 use crate::diag::catalogue::plan as codes;
+use crate::plan::lower::auth::is_token;
 use crate::plan::lower::call::TIMEOUT;
 use crate::plan::lower::server::{HANDSHAKE_TIMEOUT, value};
 use crate::plan::lower::{Lowering, finding, shown};
@@ -28,8 +29,10 @@ impl Lowering<'_> {
                 Some(Lookup::File(file.value.clone()))
             }
         };
+        let cookie = written.cookie.as_ref()?;
+        self.credential_name(CredentialPlace::Cookie, cookie);
         Some(Session {
-            cookie: written.cookie.as_ref()?.as_str().into(),
+            cookie: cookie.as_str().into(),
             lookup: lookup?,
             claims: None,
         })
@@ -37,7 +40,12 @@ impl Lowering<'_> {
 
     fn session_call(&mut self, written: &config::HttpCall) -> Option<Lookup> {
         self.is_within_handshake(written.timeout);
-        if let Some(first) = written.forward.first() {
+        if let Some(first) = written
+            .forward
+            .iter()
+            .flat_map(|listed| &listed.value)
+            .next()
+        {
             let message = "`forward` has no effect: a session is looked up by its cookie alone, wherever it is used";
             let help = "remove it, or ask with `auth: {NAME: {http: {url: …, forward: […]}}}`";
             self.no_effect(first.span(), message.to_owned(), help);
@@ -126,23 +134,20 @@ impl Lowering<'_> {
     ) -> Option<Application> {
         let call = self.http_call(&written.value);
         self.is_within_handshake(written.value.timeout);
-        if written.value.forward.is_empty() {
+        let listed = written.value.forward.as_ref();
+        let parts = listed.map_or(&[][..], |listed| &listed.value);
+        if parts.is_empty() {
             let message = "`http` does not say what of the request the application is shown";
             let help = "write `forward: [cookie]`, or `authorization`, `cookie.NAME`, `header.NAME`, `query.NAME`";
             self.find(finding(
                 &codes::MISSING_KEY,
-                written.span,
+                listed.map_or(written.span, |listed| listed.span),
                 message.to_owned(),
                 help,
             ));
         }
-        self.repeated(&written.value.forward);
-        let forward: Vec<_> = written
-            .value
-            .forward
-            .iter()
-            .map(|text| self.forward(text))
-            .collect();
+        self.repeated(parts);
+        let forward: Vec<_> = parts.iter().map(|text| self.forward(text)).collect();
         Some(Application {
             call: call?,
             forward: forward.into_iter().collect::<Option<_>>()?,
@@ -172,10 +177,6 @@ impl Lowering<'_> {
 
     fn forward(&mut self, text: &Text) -> Option<Forward> {
         let (kind, name) = text.as_str().split_once('.').unwrap_or((text.as_str(), ""));
-        let is_header = |name: &str| {
-            name.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-        };
         match (kind, name) {
             ("cookie", "") if !text.as_str().ends_with('.') => Some(Forward::Cookies),
             ("authorization", "") if !text.as_str().ends_with('.') => {
@@ -187,7 +188,7 @@ impl Lowering<'_> {
                 self.unknown_forward(text, "write `cookie`");
                 None
             }
-            ("header", name) if !name.is_empty() && is_header(name) => {
+            ("header", name) if is_token(name) => {
                 Some(Forward::Header(name.to_ascii_lowercase().into()))
             }
             _ => {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::certificate::{Certificate, CertificateError, FILE_BYTES_MAX, Part};
+use crate::certificate::{self, Certificate, CertificateError, FILE_BYTES_MAX, Part};
 use crate::config::{self, Spanned};
 use crate::diag::Span;
 use crate::diag::catalogue::plan as codes;
@@ -47,7 +47,8 @@ impl Lowering<'_> {
         let (chain, key) = (written.certificate.as_ref()?, written.key.as_ref()?);
         let chain_text = self.pem(&chain.value, chain.span, "certificate");
         let key_text = self.pem(&key.value, key.span, "key");
-        if self.files.is_open_to_all(&key.value) {
+        let holds_key = key_text.as_deref().is_some_and(certificate::holds_key);
+        if holds_key && self.files.is_open_to_all(&key.value) {
             let message = format!(
                 "every user of this machine may read the key `{}`",
                 shown(self.config, &key.value)

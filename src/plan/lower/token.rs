@@ -19,11 +19,14 @@ impl Lowering<'_> {
     /// The keys, and the algorithms that they can do; none where a finding says why.
     pub(super) fn token_keys(
         &mut self,
-        algorithms: &Algorithms,
+        listed: Option<&Spanned<Vec<Spanned<JwtAlgorithm>>>>,
         written: Option<&JwtKey>,
     ) -> Option<TokenKeys> {
         let written = written?;
-        self.algorithms(algorithms, span(written));
+        if let Some(listed) = listed {
+            self.algorithms(&listed.value, listed.span);
+        }
+        let algorithms = listed.map_or(&[][..], |listed| &listed.value);
         let source = match written {
             JwtKey::Secret(secret) => self.secret(secret, algorithms),
             JwtKey::PublicKey(file) => self.public_keys(file, algorithms),
@@ -40,11 +43,11 @@ impl Lowering<'_> {
     }
 
     /// Finds lists that are empty, say something twice, or mix secrets with public keys.
-    fn algorithms(&mut self, algorithms: &Algorithms, key: Span) {
+    fn algorithms(&mut self, algorithms: &Algorithms, list: Span) {
         if algorithms.is_empty() && self.complete {
             let message = "`algorithms` is empty, so that every token is refused".to_owned();
             let help = "name what the issuer signs with, as in `algorithms: [RS256]`";
-            self.find(finding(&codes::WRONG_ALGORITHM, key, message, help));
+            self.find(finding(&codes::WRONG_ALGORITHM, list, message, help));
         }
         for (index, algorithm) in algorithms.iter().enumerate() {
             let before = &algorithms[..index];
@@ -199,6 +202,15 @@ impl Lowering<'_> {
         issuer: Option<&str>,
         algorithms: &Algorithms,
     ) -> Option<KeySource> {
+        if issuer.is_some()
+            && let Some((alone, _)) = written.shown().split_once("/.well-known/")
+        {
+            let message =
+                "this is where an issuer says what it is, not the issuer's name".to_owned();
+            let help = format!("write the issuer alone, `{alone}`, as `iss` of its tokens has it");
+            self.find(finding(&codes::BAD_ISSUER, written.span(), message, &help));
+            return None;
+        }
         let help = "an issuer publishes public keys; a secret goes under `secret` or `secret_file`";
         self.only(&PUBLIC, algorithms, "what everybody may fetch", help);
         let url = match issuer {
@@ -255,14 +267,6 @@ impl Lowering<'_> {
 fn any_fits(set: &KeySet, algorithms: &Algorithms) -> bool {
     let fits = |key: &Key| algorithms.iter().any(|one| key.fits(one.value));
     set.keys.iter().any(fits)
-}
-
-fn span(key: &JwtKey) -> Span {
-    match key {
-        JwtKey::Secret(secret) => secret.span,
-        JwtKey::PublicKey(file) | JwtKey::JwksFile(file) => file.path.span,
-        JwtKey::JwksUrl(url) | JwtKey::IssuerDiscovery(url) => url.span(),
-    }
 }
 
 fn in_words(kinds: &[KeyKind]) -> String {

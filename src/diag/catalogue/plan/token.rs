@@ -76,6 +76,23 @@ certificate says who answers; plain http is taken from this machine alone (`loca
 `/.well-known/openid-configuration` is put behind it.",
 };
 
+/// A place where no token can be.
+pub static BAD_CREDENTIAL: Code = Code {
+    slug: "plan/bad-credential",
+    severity: Severity::Error,
+    summary: "a credential is looked for where none can be",
+    explanation: "\
+`credential` says where in the request the token is, and `cookie` which cookie is the session's. No request has a header or a cookie
+whose name has a space in it, or a parameter without a name, and where no place is named nobody is ever let in:
+
+    credential: {query: token}
+    credential: {header: X-Auth-Token}
+    credential: {cookie: session_id}
+
+Without `credential` the token is looked for in the query parameter `token`, in `Authorization: Bearer` and in the subprotocol
+`bearer.TOKEN`.",
+};
+
 /// Clocks that differ by more than clocks do.
 pub static LONG_LEEWAY: Code = Code {
     slug: "plan/long-leeway",

@@ -137,9 +137,10 @@ Put it into the environment (`secret: \"${JWT_SECRET}\"`) or a file (`secret_fil
 pub static SHORT_API_KEY: Code = Code {
     slug: "plan/short-api-key",
     severity: Severity::Warning,
-    summary: "a key of the HTTP API is short",
+    summary: "a key of the HTTP API, or of questions to the application, is short",
     explanation: "\
-Whoever has a key of the HTTP API can publish to every room that it may use. Use at least 16 random characters:
+Whoever has a key of the HTTP API can publish to every room that it may use, and whoever has the `secret` of an `http` can ask the
+application as trunkline does. Use at least 16 random characters:
 
     openssl rand -base64 24",
 };

@@ -128,18 +128,33 @@ impl Lowering<'_> {
             let Some(MayJoin::Rule(rule)) = &room.may_join else {
                 continue;
             };
-            if room.inbox.is_none() || rule.as_str().trim() != "true" {
+            let Some(inbox) = room.inbox.as_ref() else {
+                continue;
+            };
+            if rule.as_str().trim() != "true" {
                 continue;
             }
             let message = format!(
                 "anyone may join `{}` and read what is meant for the owner of its inbox",
                 pattern.value
             );
-            let help = "let in the owner, as in `may_join: user.id == params.user_id`";
+            let help = match inbox.value.owner.as_ref().map(Text::shown) {
+                Some(owner) if is_path(&owner) => {
+                    format!("let in the owner, as in `may_join: user.id == {owner}`")
+                }
+                Some(owner) => format!("let in the owner: user.id == ({owner})"),
+                None => "name the owner of the inbox, and let in that user alone".to_owned(),
+            };
             let finding = Diagnostic::new(&codes::OPEN_INBOX, rule.span(), message);
             self.find(finding.help(help));
         }
     }
+}
+
+/// Whether an expression is names and dots alone, which stand in a rule and in YAML as they are.
+fn is_path(expression: &str) -> bool {
+    let mut bytes = expression.bytes();
+    bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
 }
 
 /// Whether clients may send this to others, and nothing says how often.

@@ -5,6 +5,8 @@ mod identity;
 mod network;
 mod secret;
 
+use std::net::SocketAddr;
+
 use crate::config::{AuthMode, Config, Endpoint, Listener};
 use crate::plan::lower::Lowering;
 
@@ -36,13 +38,10 @@ fn modes_of<'c>(
     })
 }
 
-/// Whether a listener is reached from other machines.
+/// Whether a listener is reached from other machines; one whose address is none is not.
 fn is_public(listener: &Listener) -> bool {
-    let Some(address) = &listener.address else {
-        return false;
-    };
-    let address = address.as_str();
-    !address.starts_with("unix:") && !is_this_machine(host_of(address))
+    let address = listener.address.as_ref().map(|text| text.as_str().parse());
+    matches!(address, Some(Ok::<SocketAddr, _>(address)) if !address.ip().to_canonical().is_loopback())
 }
 
 /// Whether clients come from other machines: to a listener, or through a proxy.
