@@ -220,11 +220,43 @@ impl<'d> Visitor<'d> for Parts<'_, 'd, '_, '_> {
 
 /// Whether a `<` with which a tag, a comment or the like begins stands far before its `>`.
 fn has_long_tag(text: &str) -> bool {
-    let mut begins = text.split('<').skip(1);
-    begins.any(|rest| {
-        let begins = rest.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
-        begins && rest.find('>').unwrap_or(rest.len()) > TAG_BYTES_MAX
+    let bytes = text.as_bytes();
+    let begins = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'<');
+    begins.map(|(at, _)| &bytes[at + 1..]).any(|rest| {
+        let rest = &rest[..rest.len().min(TAG_BYTES_MAX + 1)];
+        let length = match rest {
+            [b'/', letter, ..] | [letter, ..] if letter.is_ascii_alphabetic() => tag_length(rest),
+            [b'/' | b'!' | b'?', ..] => rest.iter().position(|byte| *byte == b'>'),
+            _ => Some(0),
+        };
+        length.unwrap_or(rest.len()) > TAG_BYTES_MAX
     })
+}
+
+/// Where the tag ends whose `<` stands before `tag`, as HTML has it (WHATWG, 13.2.5.8 and on): a `>` within a quoted value is none,
+/// nor does another `<` end anything. None where it goes on.
+fn tag_length(tag: &[u8]) -> Option<usize> {
+    #[derive(Clone, Copy)]
+    enum At {
+        Name,
+        Equals,
+        Bare,
+        Quoted(u8),
+    }
+    let mut at = At::Name;
+    for (index, byte) in tag.iter().enumerate() {
+        at = match (at, byte) {
+            (At::Quoted(quote), byte) if quote == *byte => At::Name,
+            (At::Quoted(_), _) => at,
+            (_, b'>') => return Some(index),
+            (At::Name, b'=') => At::Equals,
+            (At::Equals, b'"' | b'\'') => At::Quoted(*byte),
+            (At::Equals, byte) if !byte.is_ascii_whitespace() => At::Bare,
+            (At::Bare, byte) if byte.is_ascii_whitespace() => At::Name,
+            _ => at,
+        };
+    }
+    None
 }
 
 fn escaped(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -392,6 +424,15 @@ mod tests {
             strip(&[format!("<a {}", "x".repeat(1100))]),
             Err(TooMuchMarkup)
         );
+        // What looks like the end of a tag, and is none.
+        let attributes: String = (0..300).map(|number| format!(" a{number:03}")).collect();
+        for begin in ["<a x=\">\"", "<a <", "<a x='>' y=\"'>\"", "</a x = \">\""] {
+            let tag = format!("{begin}{attributes}>");
+            assert_eq!(strip(&[tag]), Err(TooMuchMarkup), "{begin}");
+        }
+        let short = format!("<a x=\">\">{}", "y".repeat(1100));
+        let stripped = format!(r#"["{}"]"#, "y".repeat(1100));
+        assert_eq!(strip(&[short]), Ok(Some(stripped)));
         // What is no tag may be as long as it likes.
         let long = format!("1 < 2 {}", "x".repeat(1100));
         assert_eq!(
