@@ -68,18 +68,7 @@ impl JoinTokens {
     ) -> Result<JoinGrant, AuthError> {
         let keys = self.keychains.get(kind.index).and_then(Option::as_ref);
         let (_, keys) = keys.ok_or(AuthError::NoTokens)?;
-        let claims = match keys.open_now(token, TokenType::Join) {
-            Ok(claims) => claims,
-            Err(error) => match keys.seek(&error, clock.monotonic()) {
-                Some(coming) => {
-                    if !coming.arrive().await {
-                        return Err(error);
-                    }
-                    keys.open_now(token, TokenType::Join)?
-                }
-                None => return Err(error),
-            },
-        };
+        let claims = keys.open(token, TokenType::Join, clock).await?;
         grant(&claims, user, room, clock.now())
     }
 }

@@ -3,7 +3,7 @@
 use salvo::Request;
 use serde::Deserialize;
 
-use crate::protocol::{Reject, RejectCode};
+use crate::protocol::{Reject, RejectCode, excerpt};
 
 /// The longest body of a call, in bytes: a message's data is bounded by its schema and type beside that.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -28,7 +28,7 @@ pub(super) async fn read<'r, T: Deserialize<'r>>(
                 .cause(other.to_string()),
         })?;
     serde_json::from_slice(payload).map_err(|error| {
-        let text = format!("the body is {shape}: {error}");
+        let text = format!("the body is {shape}: {}", excerpt(error.to_string()));
         Reject::new(RejectCode::BadJson, text)
     })
 }
