@@ -72,18 +72,7 @@ impl JoinTokens {
         clock: &dyn Clock,
     ) -> Result<JoinGrant, AuthError> {
         let keys = self.of(kind)?;
-        let claims = match keys.open_now(token, TokenType::Join) {
-            Ok(claims) => claims,
-            Err(error) => match keys.seek(&error, clock.monotonic()) {
-                Some(coming) => {
-                    if !coming.arrive().await {
-                        return Err(error);
-                    }
-                    keys.open_now(token, TokenType::Join)?
-                }
-                None => return Err(error),
-            },
-        };
+        let claims = keys.open(token, TokenType::Join, clock).await?;
         grant(&claims, user, room, clock.now())
     }
 }

@@ -61,7 +61,7 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// Yields the ids of anonymous users, and spreads retries.
     pub random: fn() -> u64,
-    /// Asks the application, and issuers for their keys.
+    /// Asks the application.
     pub client: Arc<Client>,
     /// Counts questions and fetches.
     pub metrics: Arc<Metrics>,

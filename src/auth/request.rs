@@ -17,7 +17,8 @@ pub struct Request<'a> {
     pub path: &'a Parameters,
     /// The query, percent-decoded.
     pub query: &'a Parameters,
-    /// All headers whose values are UTF-8, names in any case; a name may stand several times.
+    /// All headers, names in any case; a name may stand several times. What of a value is not UTF-8 is U+FFFD: a credential with
+    /// that in it is a wrong one, not one that is missing, which another auth mode could make up for.
     pub headers: &'a [(&'a str, &'a str)],
     /// The subprotocols that the client offers, in its order.
     pub subprotocols: &'a [&'a str],

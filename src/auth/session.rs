@@ -29,7 +29,10 @@ pub(super) struct SessionFile {
 #[derive(Default)]
 struct Looked {
     at: Option<Monotonic>,
-    version: Option<Result<Version, FileError>>,
+    /// None where it could not be read: that may pass without the file changing, and what it takes away has to be seen.
+    version: Option<Version>,
+    /// Why it could not be read the last time, as the log has it: it is told once.
+    told: Option<FileError>,
 }
 
 /// What tells one version of a file from the next, without reading it.
@@ -76,19 +79,27 @@ impl SessionFile {
         }
         looked.at = Some(now);
         let version = version(path);
-        if looked.version.as_ref() == Some(&version) {
+        if version.is_ok() && looked.version == version.as_ref().ok().copied() {
             return;
         }
-        looked.version = Some(version.clone());
+        looked.version = version.as_ref().ok().copied();
         match version.and_then(|_| read(path)) {
             Ok(sessions) => {
                 let count = sessions.len();
                 *self.sessions.write() = Some(Arc::new(sessions));
+                looked.told = None;
                 tracing::info!(file = %path.display(), sessions = count, "sessions read");
             }
             Err(error) => {
+                if matches!(error, FileError::Read(_)) {
+                    looked.version = None;
+                    if looked.told.as_ref() == Some(&error) {
+                        return;
+                    }
+                }
                 let kept = self.sessions.read().is_some();
                 tracing::warn!(file = %path.display(), %error, kept, "the file of sessions cannot be used");
+                looked.told = Some(error);
             }
         }
     }
@@ -122,6 +133,41 @@ mod tests {
     use crate::auth::AuthError;
     use crate::vocab::{Monotonic, Timestamp};
     use std::time::Duration;
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_though_nothing_has_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sessions.yaml");
+        let file = SessionFile::default();
+        let noon = Timestamp::parse("2026-11-22T12:00:00Z").expect("a moment");
+        let look = |seconds| {
+            file.refresh(
+                &path,
+                Monotonic::default().after(Duration::from_secs(seconds)),
+            );
+        };
+        let write = |text: &[u8]| {
+            std::fs::write(&path, text).expect("writes");
+            let written = std::fs::File::options().write(true).open(&path);
+            let written = written.expect("it is there");
+            written
+                .set_modified(std::time::UNIX_EPOCH)
+                .expect("it is ours");
+        };
+        write(b"annes: {user_id: ann}");
+        look(0);
+        assert!(file.find("annes", noon).is_ok());
+        // What is no UTF-8 stands for a disk or a limit that fails a moment: in no way can the version tell the two.
+        write(b"\xff\xff\xff\xff\xff: {user_id: ben}\n");
+        look(1);
+        assert!(file.find("annes", noon).is_ok());
+        write(b"benny: {user_id: ben}\n");
+        look(1);
+        assert!(file.find("annes", noon).is_ok(), "too soon");
+        look(2);
+        assert_eq!(file.find("annes", noon), Err(AuthError::SessionUnknown));
+        assert!(file.find("benny", noon).is_ok());
+    }
 
     #[test]
     fn a_changed_file_is_read_again_and_a_broken_one_changes_nothing() {

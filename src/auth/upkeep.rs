@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use crate::auth::keys::{Fetching, Keychain};
 use crate::auth::{Authenticator, Means, Ready, State};
 use crate::plan::{AuthMethod, Lookup};
+use crate::webhook::Client;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,8 +49,13 @@ impl Authenticator {
         }
     }
 
-    /// Fetches the keys of issuers as long as it runs; ends at once where no mode has any.
+    /// Fetches the keys of issuers as long as it runs; ends at once where no mode has any. By a client of its own: an application
+    /// that hangs would otherwise take the places of its calls.
     pub async fn fetch_keys(self: Arc<Self>, means: Means) {
+        let means = Means {
+            client: Arc::new(Client::new()),
+            ..means
+        };
         let mut issuers = JoinSet::new();
         for (owner, keys) in self.fetched() {
             let name = owner.strip_prefix("auth.").unwrap_or(&owner);

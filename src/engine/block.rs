@@ -3,6 +3,7 @@
 //! Kept in memory, and so until the server ends. What keeps them stands behind five calls of [`Blocks`] (put, remove, find, page,
 //! trim), so that a store that outlives a restart has one place to go.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
+use serde_json::Value;
 
 use crate::engine::limit::AddressKey;
 use crate::vocab::{BlockId, Timestamp, TokenId, User, UserId};
@@ -72,9 +74,16 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
-/// The `jti` of the token that a user came with.
-pub(super) fn token_id(user: &User) -> Option<&str> {
-    user.claims.get("jti")?.as_str()
+/// The `jti` of the token that a user came with. RFC 7519 §4.1.7 has it a string; whole numbers, which some issuers write, are
+/// their decimal digits.
+pub(super) fn token_id(user: &User) -> Option<Cow<'_, str>> {
+    match user.claims.get("jti")? {
+        Value::String(id) => Some(Cow::Borrowed(id)),
+        Value::Number(number) if number.is_i64() || number.is_u64() => {
+            Some(Cow::Owned(number.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// All blocks.
@@ -142,7 +151,7 @@ impl Blocks {
     /// The block that keeps `user`, or the token that it came with, out at the moment `now`.
     pub(super) fn of_user(&self, user: &User, now: Timestamp) -> Option<Arc<Block>> {
         self.find(now, |book| {
-            let token = || token_id(user).and_then(|id| book.tokens.get(id));
+            let token = || token_id(user).and_then(|id| book.tokens.get(&*id));
             [book.users.get(&user.id), token()]
         })
     }
@@ -297,6 +306,33 @@ mod tests {
         assert!(blocks.remove(id(3)).is_some());
         assert!(blocks.remove(id(3)).is_none());
         assert_eq!(of_address("2001:db8::1", 0), None);
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_jti_as_text_or_whole_number() {
+        let blocks = Blocks::new(10);
+        for (number, id) in ["7", "-7", "18446744073709551615"].into_iter().enumerate() {
+            let target = BlockTarget::Token(TokenId::parse(id).expect("an id"));
+            let put = blocks.put(BlockId::from_random(number as u64), order(target, 100));
+            assert!(put.is_ok());
+        }
+        for (jti, expected) in [
+            (json!("7"), true),
+            (json!(7), true),
+            (json!(-7), true),
+            (json!(u64::MAX), true),
+            (json!(8), false),
+            (json!(7.5), false),
+            (json!([7]), false),
+            (json!(null), false),
+        ] {
+            let user = User {
+                claims: Arc::new(json!({"jti": jti})),
+                ..user("ann", "")
+            };
+            let found = blocks.of_user(&user, Timestamp::from_millis(0));
+            assert_eq!(found.is_some(), expected, "{jti}");
+        }
     }
 
     #[test]

@@ -120,9 +120,9 @@ impl Engine {
         })?;
         let concerned = match &block.order.target {
             BlockTarget::User(user) => self.users.connections(user.as_str()),
-            BlockTarget::Token(token) => self
-                .users
-                .matching(|connection| token_id(&connection.identity()) == Some(token.as_str())),
+            BlockTarget::Token(token) => self.users.matching(|connection| {
+                token_id(&connection.identity()).as_deref() == Some(token.as_str())
+            }),
             BlockTarget::Address(address) => {
                 let address = AddressKey::from(*address);
                 self.users

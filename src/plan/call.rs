@@ -18,6 +18,7 @@ struct Parts {
     uri: Uri,
     /// What stood before the host, as the value of an `Authorization` header (RFC 7617).
     basic: Option<Secret>,
+    passwords: Vec<Secret>,
 }
 
 /// Why a text is no [`HttpUrl`].
@@ -71,11 +72,15 @@ impl HttpUrl {
         if port_is_written && uri.port_u16().is_none() {
             return Err(HttpUrlError::Form);
         }
-        let basic = match user {
-            Some(user) => Some(basic(user)?),
-            None => None,
+        let (basic, passwords) = match user {
+            Some(user) => (Some(basic(user)?), passwords(user)),
+            None => (None, Vec::new()),
         };
-        Ok(Self(Arc::new(Parts { uri, basic })))
+        Ok(Self(Arc::new(Parts {
+            uri,
+            basic,
+            passwords,
+        })))
     }
 
     /// The URL without credentials.
@@ -86,6 +91,11 @@ impl HttpUrl {
     /// The value of the `Authorization` header that its credentials make, where it has some.
     pub fn basic(&self) -> Option<&Secret> {
         self.0.basic.as_ref()
+    }
+
+    /// What no log may show of it: the password before its host, as it was written and decoded, and what is sent of it.
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.0.passwords.iter().chain(&self.0.basic).cloned()
     }
 
     /// Whether what is sent there can be read on the way: plain HTTP to another machine.
@@ -100,6 +110,25 @@ impl HttpUrl {
 }
 
 fn basic(user: &str) -> Result<Secret, HttpUrlError> {
+    let mut decoded = decoded(user).ok_or(HttpUrlError::Form)?;
+    if !decoded.contains(&b':') {
+        decoded.push(b':');
+    }
+    let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
+    Ok(Secret::new(format!("Basic {encoded}")))
+}
+
+/// The password of a URL's `user:password`, as it is written and decoded; a user without one is a credential itself.
+pub(super) fn passwords(user: &str) -> Vec<Secret> {
+    let written = user.split_once(':').map_or(user, |(_, password)| password);
+    let decoded = decoded(written).and_then(|decoded| String::from_utf8(decoded).ok());
+    let decoded = decoded.filter(|decoded| decoded != written);
+    let mut passwords = vec![Secret::new(written)];
+    passwords.extend(decoded.map(Secret::new));
+    passwords
+}
+
+fn decoded(user: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(user.len());
     let mut rest = user.bytes();
     while let Some(byte) = rest.next() {
@@ -108,14 +137,10 @@ fn basic(user: &str) -> Result<Secret, HttpUrlError> {
             continue;
         }
         let mut digit = || (rest.next()? as char).to_digit(16);
-        let (high, low) = digit().zip(digit()).ok_or(HttpUrlError::Form)?;
+        let (high, low) = digit().zip(digit())?;
         decoded.push((high * 16 + low) as u8);
     }
-    if !decoded.contains(&b':') {
-        decoded.push(b':');
-    }
-    let encoded = base64::engine::general_purpose::STANDARD.encode(decoded);
-    Ok(Secret::new(format!("Basic {encoded}")))
+    Some(decoded)
 }
 
 /// Without query and credentials, for logs and errors.

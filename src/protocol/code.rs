@@ -241,3 +241,14 @@ impl CloseCode {
         }
     }
 }
+/// What of a parser's words is passed on, in characters: they repeat the client's own, which may be as long as a frame.
+const EXCERPT_CHARS_MAX: usize = 256;
+
+/// The first 256 characters of `text`, and `…` where there is more.
+pub fn excerpt(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(EXCERPT_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

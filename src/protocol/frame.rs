@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::protocol::envelope::{self, Fields, OntoTape, Text, Unread};
-use crate::protocol::{Reject, RejectCode};
+use crate::protocol::{Reject, RejectCode, excerpt};
 use crate::vocab::json::Tape;
 use crate::vocab::{Epoch, Position, Seq};
 
@@ -167,7 +167,7 @@ fn undecodable(text: &str, error: &serde_json::Error) -> Undecodable {
             RejectCode::BadFrame,
             "a frame is a JSON object such as {\"type\":\"message\",\"data\":{}}".to_owned(),
         ),
-        Category::Data => (RejectCode::BadFrame, error.to_string()),
+        Category::Data => (RejectCode::BadFrame, excerpt(error.to_string())),
         Category::Io | Category::Syntax | Category::Eof => {
             (RejectCode::BadJson, format!("this is not JSON: {error}"))
         }
@@ -312,6 +312,15 @@ mod tests {
     use crate::vocab::json::{Tape, parse};
     use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
     use std::borrow::Cow;
+
+    #[test]
+    fn what_is_told_of_a_wrong_frame_is_short_however_long_it_is() {
+        let long = "x=".repeat(100_000);
+        let text = format!(r#"{{"type":"history","room":"r","limit":"{long}"}}"#);
+        let told = decode(&text).expect_err("no number").reject.message;
+        assert!(told.starts_with("invalid type: string \"x="), "{told}");
+        assert!(told.ends_with('…') && told.chars().count() == 257, "{told}");
+    }
 
     /// A frame, or nearly.
     fn frame() -> impl Strategy<Value = String> {

@@ -8,7 +8,7 @@ mod frame;
 pub mod proxy;
 pub mod websocket;
 
-pub use code::{CloseCode, Reject, RejectCode};
+pub use code::{CloseCode, Reject, RejectCode, excerpt};
 pub use encode::{Frame, FrameKind, Object};
 pub use farewell::{Farewell, FarewellError};
 pub use frame::{

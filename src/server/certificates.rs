@@ -55,6 +55,8 @@ struct Source {
 #[derive(Default)]
 struct Looked {
     versions: Vec<Version>,
+    /// Why a file could not be read the last time: it is told once.
+    told: Option<String>,
     /// When the first of them ends, of those that are shown.
     ends: Option<Timestamp>,
     reminded: Option<Timestamp>,
@@ -150,7 +152,9 @@ impl Sources {
             let versions = source.versions();
             if which == Which::All || versions != looked.versions {
                 looked.versions = versions;
-                if let Err(error) = source.load(&mut looked, &self.metrics) {
+                if let Err(error) = source.load(&mut looked, &self.metrics)
+                    && looked.is_news(&error, which)
+                {
                     self.metrics.tls_reload_failures.inc();
                     tracing::error!(%error, "the changed certificates cannot be used: those before are still shown");
                 }
@@ -165,6 +169,23 @@ impl Sources {
 enum Which {
     All,
     Changed,
+}
+
+impl Looked {
+    /// Whether the log has to have `error`. Reading may work again without a change of the files, and is tried again at the next
+    /// look; nobody wants to hear that every second.
+    fn is_news(&mut self, error: &LoadError, which: Which) -> bool {
+        let LoadError::Read { .. } = error else {
+            self.told = None;
+            return true;
+        };
+        // Nothing that is found equals this.
+        self.versions.clear();
+        let error = error.to_string();
+        let is_news = which == Which::All || self.told.as_ref() != Some(&error);
+        self.told = Some(error);
+        is_news
+    }
 }
 
 impl Source {
@@ -209,6 +230,7 @@ impl Source {
             metrics.certificate_ends(&file, ends);
             tracing::info!(file, expires = %ends, "certificate read");
         }
+        looked.told = None;
         looked.ends = certificates.iter().map(Certificate::ends).min();
         looked.reminded = None;
         Ok(())
@@ -259,4 +281,38 @@ fn load(files: &CertificateFiles) -> Result<Certificate, LoadError> {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{LoadError, Looked, Which};
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_and_told_once() {
+        let failed = |kind: io::ErrorKind| LoadError::Read {
+            file: "chain.pem".to_owned(),
+            cause: kind.into(),
+        };
+        let mut looked = Looked::default();
+        for (kind, which, is_news) in [
+            (io::ErrorKind::PermissionDenied, Which::Changed, true),
+            (io::ErrorKind::PermissionDenied, Which::Changed, false),
+            (io::ErrorKind::PermissionDenied, Which::All, true),
+            (io::ErrorKind::NotFound, Which::Changed, true),
+            (io::ErrorKind::NotFound, Which::Changed, false),
+        ] {
+            looked.versions = vec![None, None];
+            assert_eq!(looked.is_news(&failed(kind), which), is_news, "{kind}");
+            assert!(looked.versions.is_empty(), "it is looked at again");
+        }
+        let content = LoadError::Content {
+            file: "chain.pem".to_owned(),
+            error: crate::certificate::CertificateError::NoCertificate,
+        };
+        looked.versions = vec![None, None];
+        assert!(looked.is_news(&content, Which::Changed));
+        assert_eq!(looked.versions.len(), 2, "only a change mends it");
+    }
 }

@@ -27,6 +27,9 @@ const CREDENTIAL_WORDS: [&str; 10] = [
 ];
 const CREDENTIAL_NAMES: [&str; 3] = ["key", "auth", "sid"];
 
+/// How many pairs are looked for in a value of a pair in a value …: a URL in a URL in a form is no deeper.
+const PAIRS_DEPTH_MAX: usize = 4;
+
 /// Shorter secrets are not looked for: they would be found in words.
 const SECRET_BYTES_MIN: usize = 8;
 
@@ -88,16 +91,21 @@ impl Redactor {
                 found[0].to_owned()
             }
         });
-        self.pairs(line)
+        self.pairs(line, PAIRS_DEPTH_MAX)
     }
 
-    fn pairs<'l>(&self, line: Cow<'l, str>) -> Cow<'l, str> {
+    /// Clients choose how deep it goes: what is deeper than `depth` is hidden, whatever it is.
+    fn pairs<'l>(&self, line: Cow<'l, str>, depth: usize) -> Cow<'l, str> {
         replaced(line, &self.pair, |found| {
-            if self.is_credential(&decoded(&found[1])) {
-                format!("{}={HIDDEN}", &found[1])
-            } else {
-                // A URL's fragment, or another URL.
-                format!("{}={}", &found[1], self.pairs(found[2].into()))
+            let (name, value) = (&found[1], &found[2]);
+            if self.is_credential(&decoded(name)) {
+                return format!("{name}={HIDDEN}");
+            }
+            // A URL's fragment, or another URL.
+            match depth.checked_sub(1) {
+                Some(depth) => format!("{name}={}", self.pairs(value.into(), depth)),
+                None if value.contains('=') => format!("{name}={HIDDEN}"),
+                None => found[0].to_owned(),
             }
         })
     }
@@ -122,26 +130,28 @@ fn replaced<'l>(
 }
 
 /// `text` without what it quotes: in a refusal that is the client's own text, which may be anything, also a credential in the
-/// wrong place.
+/// wrong place. It may hold quotes of its own, so that everything from the first to the last is left out, and what was cut off
+/// (`…`) ends with no quote of ours. What is left is one line.
 pub fn unquoted(text: &str) -> Cow<'_, str> {
-    if !text.contains(['`', '"']) {
-        return Cow::Borrowed(text);
+    let Some(start) = text.find(['`', '"']) else {
+        return one_line(text);
+    };
+    let end = text.rfind(['`', '"']).filter(|end| *end > start);
+    let rest = match end {
+        Some(end) if !text.ends_with('…') => &text[end..],
+        _ => "",
+    };
+    let bare = format!("{}{HIDDEN}{rest}", &text[..=start]);
+    Cow::Owned(one_line(&bare).into_owned())
+}
+
+/// A line break would begin a line of the log that nobody wrote, and an escape command the terminal that shows it.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
     }
-    let mut bare = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(['`', '"']) {
-        let quote = &rest[start..=start];
-        bare.push_str(&rest[..start]);
-        bare.push_str(quote);
-        bare.push_str(HIDDEN);
-        let Some(end) = rest[start + 1..].find(quote) else {
-            return Cow::Owned(bare);
-        };
-        bare.push_str(quote);
-        rest = &rest[start + 1 + end + 1..];
-    }
-    bare.push_str(rest);
-    Cow::Owned(bare)
 }
 
 /// The beginning of what a panic said, up to where values may stand.
@@ -227,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn pairs_in_pairs_are_followed_so_far_and_no_deeper() {
+        let redactor = Redactor::new([], Vec::new());
+        for (line, expected) in [
+            ("a=b=c=token=x", "a=b=c=token=…"),
+            ("a=b=c=d=e=f", "a=b=c=d=e=f"),
+            ("a=b=c=d=e=f=g token=x", "a=b=c=d=e=… token=…"),
+            ("a=b=c=d=e=token=x", "a=b=c=d=e=…"),
+        ] {
+            assert_eq!(redactor.line(line), expected);
+        }
+        // A frame may be long, and a thread's stack is not.
+        let deep = "x=".repeat(100_000);
+        assert_eq!(redactor.line(&format!("{deep}y")), "x=x=x=x=x=…");
+    }
+
+    #[test]
     fn a_line_of_json_stays_one() {
         let redactor = Redactor::new([], Vec::new());
         let line = r#"{"level":"DEBUG","error":"for \"token\": \"abc\"","cause":"Bearer abcdef","key":"k"}"#;
@@ -245,8 +271,21 @@ mod tests {
                 "invalid type: string \"abc\", expected a map",
                 "invalid type: string \"…\", expected a map",
             ),
-            ("`a` is not `b`", "`…` is not `…`"),
+            ("`a` is not `b`", "`…`"),
             ("cut `off", "cut `…"),
+            // Quotes of the client's own open and close nothing.
+            ("`a` hidden `b` is not a name", "`…` is not a name"),
+            (
+                "string \"a` \\\" hidden `\", not a map",
+                "string \"…\", not a map",
+            ),
+            ("`a\" hidden\" b` is `c\"", "`…\""),
+            ("string \"a\\\" hidden…", "string \"…"),
+            (
+                "room\n2026 INFO \u{1b}[2Jforged",
+                "room\u{fffd}2026 INFO \u{fffd}[2Jforged",
+            ),
+            ("in\n`a\nb`\r", "in\u{fffd}`…`\u{fffd}"),
         ] {
             assert_eq!(unquoted(text), expected);
         }

@@ -4,17 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use salvo::Request;
-use salvo::http::header::HeaderMap;
+use salvo::http::header::{HeaderMap, HeaderValue};
 
 use crate::plan::{AuthMethod, Credential, Endpoint, Forward, Network, Place, UNIX_PEER};
+use crate::transport::proxied::speaks_for_others;
 use crate::vocab::{Parameters, Position, RoomName};
 
 /// The address that a request counts as: the peer's, or what a trusted proxy says of it. Over a Unix socket, where nobody says more,
-/// it is [`UNIX_PEER`].
+/// it is [`UNIX_PEER`]. Of whom a PROXY header names nobody, headers are not believed either: nobody knows who wrote them.
 pub(super) fn client_ip(request: &Request, trusted: &[Network]) -> IpAddr {
     let peer = request.remote_addr().clone().into_std();
-    let peer = peer.map_or(UNIX_PEER, |peer| peer.ip().to_canonical());
-    forwarded_for(peer, request.headers(), trusted)
+    let ip = peer.map_or(UNIX_PEER, |peer| peer.ip().to_canonical());
+    if speaks_for_others(peer) {
+        forwarded_for(ip, request.headers(), trusted)
+    } else {
+        ip
+    }
 }
 
 /// The last address in `X-Forwarded-For` that is no trusted proxy's: what stands before it, anyone may have written. `Forwarded`
@@ -50,6 +55,29 @@ fn address_of(text: &str) -> Option<IpAddr> {
         .or_else(|_| in_brackets())
         .ok()
         .filter(|address: &IpAddr| !address.to_canonical().is_unspecified())
+}
+
+/// The values of the headers that are not UTF-8, in their order, as far as they can be read. Next to no request has one, and this
+/// allocates only then.
+pub(super) fn odd_headers(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.values().map(HeaderValue::as_bytes);
+    values
+        .filter(|value| std::str::from_utf8(value).is_err())
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .collect()
+}
+
+/// All headers, with `odd` for the [`odd_headers`].
+pub(super) fn headers<'r>(headers: &'r HeaderMap, odd: &'r [String]) -> Vec<(&'r str, &'r str)> {
+    let mut odd = odd.iter();
+    let mut all = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let text = std::str::from_utf8(value.as_bytes()).ok();
+        if let Some(text) = text.or_else(|| odd.next().map(String::as_str)) {
+            all.push((name.as_str(), text));
+        }
+    }
+    all
 }
 
 /// The query of the URL. salvo's own reading makes a map of maps of it, which costs a handshake a microsecond.
@@ -150,13 +178,52 @@ mod tests {
 
     use salvo::http::header::{HeaderMap, HeaderValue};
 
-    use super::forwarded_for;
+    use salvo::Request;
+    use salvo::conn::SocketAddr;
+
+    use super::{client_ip, forwarded_for, headers, odd_headers};
     use crate::plan::{Network, UNIX_PEER};
 
     fn network(address: &str, prefix: u8) -> Network {
         Network {
             address: address.parse().expect("an address"),
             prefix,
+        }
+    }
+
+    #[test]
+    fn headers_are_read_whatever_their_bytes() {
+        let mut map = HeaderMap::new();
+        let mut put = |name: &'static str, value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).expect("a value");
+            map.append(name, value);
+        };
+        put("cookie", "sid=1; lang=français".as_bytes());
+        put("x-old", b"fran\xe7ais");
+        put("x-plain", b"a");
+        put("x-old", b"\xff");
+        let odd = odd_headers(&map);
+        let mut found = headers(&map, &odd);
+        found.sort_unstable();
+        let expected = [
+            ("cookie", "sid=1; lang=français"),
+            ("x-old", "fran\u{fffd}ais"),
+            ("x-old", "\u{fffd}"),
+            ("x-plain", "a"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn of_whom_the_proxy_names_nobody_headers_are_not_believed() {
+        let trusted = [network("10.0.0.0", 8)];
+        for (peer, expected) in [("10.0.0.1:5", "1.2.3.4"), ("10.0.0.1:0", "10.0.0.1")] {
+            let mut request = Request::new();
+            let peer: std::net::SocketAddr = peer.parse().expect("an address");
+            *request.remote_addr_mut() = SocketAddr::from(peer);
+            let header = HeaderValue::from_static("1.2.3.4");
+            request.headers_mut().insert("x-forwarded-for", header);
+            assert_eq!(client_ip(&request, &trusted).to_string(), expected);
         }
     }
 

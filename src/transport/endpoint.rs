@@ -170,11 +170,8 @@ impl EndpointHandler {
                 ..Refusal::forbidden(message)
             },
         )?;
-        let headers: Vec<(&str, &str)> = request
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-            .collect();
+        let odd = arrival::odd_headers(request.headers());
+        let headers = arrival::headers(request.headers(), &odd);
         let subprotocols: Vec<&str> = offered_subprotocols(request).collect();
         let connection = ConnectionFacts {
             id: ticket.id(),

@@ -42,18 +42,31 @@ impl Proxied {
         self.trusted.iter().any(|network| network.contains(ip))
     }
 
-    /// Takes the header off the connection; the client that it names, or `peer` where it names none.
+    /// Takes the header off the connection; the client that it names. Where it names none (`LOCAL`, `UNKNOWN`), it is the proxy
+    /// itself, by its address, as one who does not [speak for others](speaks_for_others).
     pub(super) async fn client(&self, socket: &Socket, peer: Peer) -> Result<Peer, ProxiedError> {
         let header = take_header(socket);
         let source = tokio::time::timeout(self.timeout, header)
             .await
             .map_err(|_| ProxiedError::Timeout)??;
         match source {
-            Source::Proxy => Ok(peer),
+            Source::Proxy => {
+                let ip = peer.map_or(UNIX_PEER, |peer| peer.ip());
+                Ok(Some(SocketAddr::new(ip, PORT_OF_NOBODY)))
+            }
             Source::Client(client) if is_possible(client) => Ok(Some(client)),
             Source::Client(_) => Err(ProxiedError::NoAddress),
         }
     }
+}
+
+/// In the place of a proxy's port, where it did not say whose connection it is: no socket has it, and salvo hands on an address and
+/// nothing else.
+const PORT_OF_NOBODY: u16 = 0;
+
+/// Whether what `peer` says of its clients in headers can be the word of a proxy.
+pub(super) fn speaks_for_others(peer: Peer) -> bool {
+    peer.is_none_or(|peer| peer.port() != PORT_OF_NOBODY)
 }
 
 fn is_possible(client: SocketAddr) -> bool {
@@ -86,7 +99,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::UnixStream;
 
-    use super::{Proxied, ProxiedError};
+    use super::{Proxied, ProxiedError, speaks_for_others};
     use crate::plan::{Network, UNIX_PEER};
     use crate::transport::wire::Socket;
 
@@ -126,6 +139,22 @@ mod tests {
         let mut rest = [0; 16];
         let len = socket.read(&mut rest).await.expect("reads");
         assert_eq!(&rest[..len], b"GET /");
+    }
+
+    #[tokio::test]
+    async fn who_names_nobody_speaks_for_nobody() {
+        let proxied = proxied("0.0.0.0", 0, Duration::from_secs(60));
+        for peer in [None, Some("10.0.0.1:5".parse().expect("an address"))] {
+            assert!(speaks_for_others(peer));
+            let (socket, mut proxy) = UnixStream::pair().expect("a pair");
+            let header = proxy.write_all(b"PROXY UNKNOWN\r\n").await;
+            header.expect("writes");
+            let client = proxied.client(&Socket::Unix(socket), peer).await;
+            let client = client.expect("a header");
+            assert!(!speaks_for_others(client));
+            let ip = client.map(|client| client.ip());
+            assert_eq!(ip, Some(peer.map_or(UNIX_PEER, |peer| peer.ip())));
+        }
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ pub enum Fault {
     /// One came whose status says neither yes nor no: a redirect is one.
     #[error("the answer has the status {0}")]
     Status(u16),
-    /// What came is not the JSON that is due, whoever it is asked about.
+    /// What came is not the JSON that is due.
     #[error("the answer is not as it has to be: {0}")]
     Nonsense(String),
     /// What came does not make sense for this question; others may fare better.
@@ -35,13 +35,16 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it says that nobody else would fare better now. A status such as 400 does not: whoever sends odd credentials could
-    /// otherwise keep everybody out.
+    /// Whether it says that nobody else would fare better now: none came, or something in front of the application says so (502,
+    /// 503, 504). A status such as 400 or 500, or an answer that is no JSON, does not: whoever knows credentials that the application
+    /// stumbles over could otherwise keep everybody out.
     pub const fn is_outage(&self) -> bool {
         match self {
-            Self::Call(CallError::Busy | CallError::Unsendable) | Self::Unusable(_) => false,
-            Self::Call(_) | Self::Nonsense(_) | Self::Store(_) => true,
-            Self::Status(status) => *status >= 500,
+            Self::Call(CallError::Busy | CallError::Unsendable)
+            | Self::Nonsense(_)
+            | Self::Unusable(_) => false,
+            Self::Call(_) | Self::Store(_) => true,
+            Self::Status(status) => matches!(*status, 502..=504),
         }
     }
 }

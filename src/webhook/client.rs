@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// A client for up to `places` calls at once.
-    pub(super) const fn with_places(places: usize) -> Self {
+    pub(crate) const fn with_places(places: usize) -> Self {
         Self {
             pool: OnceLock::new(),
             places: Semaphore::const_new(places),

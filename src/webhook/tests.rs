@@ -73,11 +73,27 @@ async fn answers_are_told_apart() {
         ),
         (
             Deed::Answer(answer(500, "no")),
-            "the answer has the status 500 (outage)",
+            "the answer has the status 500 (no outage)",
+        ),
+        (
+            Deed::Answer(answer(501, "no")),
+            "the answer has the status 501 (no outage)",
+        ),
+        (
+            Deed::Answer(answer(502, "no")),
+            "the answer has the status 502 (outage)",
         ),
         (
             Deed::Answer(answer(503, "no")),
             "the answer has the status 503 (outage)",
+        ),
+        (
+            Deed::Answer(answer(504, "no")),
+            "the answer has the status 504 (outage)",
+        ),
+        (
+            Deed::Answer(answer(505, "no")),
+            "the answer has the status 505 (no outage)",
         ),
         (
             raw("HTTP/1.1 302 X\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"),
@@ -221,6 +237,7 @@ async fn calls_under_way_are_bounded() {
     };
     assert_eq!(told, Err(Fault::Call(CallError::Busy)));
     assert!(!Fault::Call(CallError::Busy).is_outage());
+    assert!(!Fault::Nonsense("<html>".to_owned()).is_outage());
     gate.add_permits(1);
     let (one, two) = tokio::join!(one, two);
     assert!(one.is_ok() && two.is_ok());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::auth::AuthError;
-use crate::auth::keys::{Keychain, TokenType};
+use crate::auth::keys::{Coming, Keychain, Opened, TokenType};
 use crate::plan::{AuthMethod, AuthMode, Jwt};
 use crate::vocab::{Clock, Identity, Timestamp};
 
@@ -34,6 +34,7 @@ pub(super) enum Verified {
 pub(super) struct AwaitedKeys {
     mode: Arc<AuthMode>,
     keys: Arc<Keychain>,
+    coming: Coming,
     token: Box<str>,
 }
 
@@ -48,18 +49,20 @@ impl Verifier {
 
     /// Whose token it is, if it is good now.
     pub(super) fn verify(&self, mode: &Arc<AuthMode>, token: &str, clock: &dyn Clock) -> Verified {
-        let opened = verify(mode, &self.keys, token, clock);
-        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
-            return Verified::Decided(opened);
-        };
-        match self.keys.seek(&error, clock.monotonic()) {
-            Some(_) => Verified::Awaited(AwaitedKeys {
+        let opened = self
+            .keys
+            .open_or_seek(token, TokenType::Login, clock.monotonic());
+        match opened {
+            Opened::Decided(opened) => {
+                let identity = |claims| identity(claims, jwt_of(mode)?, clock.now());
+                Verified::Decided(opened.and_then(identity))
+            }
+            Opened::Awaited(coming) => Verified::Awaited(AwaitedKeys {
                 mode: mode.clone(),
                 keys: self.keys.clone(),
+                coming,
                 token: token.into(),
             }),
-            // They may have come between the two looks.
-            None => Verified::Decided(verify(mode, &self.keys, token, clock)),
         }
     }
 }
@@ -67,8 +70,10 @@ impl Verifier {
 impl AwaitedKeys {
     /// Whose token it is, once the keys have come; no later than a handshake may take.
     pub(super) async fn verify(self, clock: &dyn Clock) -> Result<Identity, AuthError> {
-        let claims = self.keys.open(&self.token, TokenType::Login, clock).await?;
-        identity(claims, jwt_of(&self.mode)?, clock.now())
+        let opened = self
+            .keys
+            .open_then(self.coming, &self.token, TokenType::Login);
+        identity(opened.await?, jwt_of(&self.mode)?, clock.now())
     }
 }
 
@@ -76,16 +81,6 @@ impl fmt::Debug for AwaitedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AwaitedKeys({})", self.mode.name)
     }
-}
-
-fn verify(
-    mode: &AuthMode,
-    keys: &Keychain,
-    token: &str,
-    clock: &dyn Clock,
-) -> Result<Identity, AuthError> {
-    let claims = keys.open_now(token, TokenType::Login)?;
-    identity(claims, jwt_of(mode)?, clock.now())
 }
 
 fn jwt_of(mode: &AuthMode) -> Result<&Jwt, AuthError> {

@@ -21,7 +21,10 @@ pub(super) struct SetFile {
 #[derive(Default)]
 struct Looked {
     at: Option<Monotonic>,
-    version: Option<Result<Version, FileError>>,
+    /// None where it could not be read: that may pass without the file changing, and what it takes away has to be seen.
+    version: Option<Version>,
+    /// Why it could not be read the last time, as the log has it: it is told once.
+    told: Option<FileError>,
 }
 
 /// What tells one version of a file from the next, without reading it.
@@ -56,17 +59,25 @@ impl SetFile {
         }
         looked.at = Some(now);
         let version = version(&self.path);
-        if looked.version.as_ref() == Some(&version) {
+        if version.is_ok() && looked.version == version.ok() {
             return None;
         }
-        looked.version = Some(version);
+        looked.version = version.ok();
         let file = self.path.display();
         match version.and_then(|_| read(&self.path)) {
             Ok(keys) => {
+                looked.told = None;
                 tracing::info!(%file, keys = keys.len(), "keys read");
                 Some(keys)
             }
             Err(error) => {
+                if matches!(error, FileError::Read(_)) {
+                    looked.version = None;
+                    if looked.told == Some(error) {
+                        return None;
+                    }
+                }
+                looked.told = Some(error);
                 tracing::warn!(%file, %error, "the file of keys cannot be used: those from before are kept");
                 None
             }
@@ -99,4 +110,37 @@ fn read(path: &Path) -> Result<Vec<Key>, FileError> {
         tracing::warn!(file = %path.display(), number, %error, "a key is left out");
     }
     Ok(set.keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SetFile;
+    use crate::vocab::Monotonic;
+    use std::time::Duration;
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_though_nothing_has_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let file = SetFile::new(path.clone());
+        let look = |seconds| {
+            let keys = file.refresh(Monotonic::default().after(Duration::from_secs(seconds)));
+            keys.map(|keys| keys.len())
+        };
+        let write = |text: &[u8]| {
+            std::fs::write(&path, text).expect("writes");
+            let written = std::fs::File::options().write(true).open(&path);
+            let written = written.expect("it is there");
+            written
+                .set_modified(std::time::UNIX_EPOCH)
+                .expect("it is ours");
+        };
+        // What is no UTF-8 stands for a disk or a limit that fails a moment.
+        write(b"{\"keys\":\xff[]}");
+        assert_eq!(look(0), None);
+        write(b"{\"keys\": []}");
+        assert_eq!(look(0), None, "too soon");
+        assert_eq!(look(1), Some(0));
+        assert_eq!(look(2), None, "as before");
+    }
 }

@@ -34,15 +34,46 @@ pub(in crate::auth) struct Fetching {
 
 /// A fetch that is under way.
 pub(in crate::auth) struct Coming {
-    ended: watch::Receiver<()>,
+    ended: watch::Receiver<Ended>,
+    /// The number of the first fetch that begins after it was asked for.
+    next: u64,
     wait: Duration,
 }
 
+/// The last fetch that ended.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    number: u64,
+    brought: Brought,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Brought {
+    #[default]
+    Nothing,
+    Keys,
+}
+
+/// What the keys that are here say of one that is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Latest {
+    /// The issuer does not publish it: it was asked after the token came.
+    Yes,
+    /// It may have been published since.
+    Perhaps,
+}
+
 impl Coming {
-    /// Waits for its end, for as long as a handshake may take. `false` where it has not ended by then.
-    pub(in crate::auth) async fn arrive(mut self) -> bool {
+    /// Waits for its end, for as long as a handshake may take.
+    pub(super) async fn arrive(mut self) -> Latest {
         let end = tokio::time::timeout(self.wait, self.ended.changed()).await;
-        matches!(end, Ok(Ok(())))
+        let ended = *self.ended.borrow();
+        if matches!(end, Ok(Ok(()))) && ended.number >= self.next && ended.brought == Brought::Keys
+        {
+            Latest::Yes
+        } else {
+            Latest::Perhaps
+        }
     }
 }
 
@@ -53,13 +84,15 @@ pub(super) struct Issuer {
     /// Has the fetching look what is due.
     wake: Notify,
     /// Who waits for a fetch hears of its end here.
-    ended: watch::Sender<()>,
+    ended: watch::Sender<Ended>,
 }
 
 struct State {
     schedule: Schedule,
     /// A fetch runs, or is about to: whoever needs one waits for that.
     under_way: bool,
+    /// How many have begun.
+    begun: u64,
     /// What went wrong the last time, as the log has it: it is told once.
     told: Option<String>,
     held: Vec<Key>,
@@ -73,19 +106,20 @@ impl Issuer {
             state: Mutex::new(State {
                 schedule: Schedule::default(),
                 under_way: true,
+                begun: 0,
                 told: None,
                 held: Vec::new(),
             }),
             wake: Notify::new(),
-            ended: watch::Sender::new(()),
+            ended: watch::Sender::new(Ended::default()),
         }
     }
 
     /// The fetch that may bring what is wanted; none where none is due: the issuer was asked a moment ago.
     pub(super) fn seek(&self, want: Want, now: Monotonic) -> Option<Coming> {
-        // Before looking, so that an end in between is not missed.
-        let ended = self.ended.subscribe();
         let mut state = self.state.lock();
+        // Under the lock, as the end is told: neither the end before is heard here, nor the next one missed.
+        let ended = self.ended.subscribe();
         if !state.under_way {
             if want == Want::First || !state.schedule.demand(now) {
                 return None;
@@ -95,6 +129,7 @@ impl Issuer {
         }
         Some(Coming {
             ended,
+            next: state.begun + 1,
             wait: self.keys.wait,
         })
     }
@@ -117,31 +152,40 @@ impl Issuer {
                 }
                 continue;
             }
-            self.state.lock().under_way = true;
+            let number = self.state.lock().begin();
             let fetched = fetch(&means.client, &self.keys).await;
             let (now, random) = (means.clock.monotonic(), (means.random)());
             {
                 let mut state = self.state.lock();
-                match fetched {
+                let brought = match fetched {
                     Ok((set, lifetime)) => {
                         state.schedule.succeeded(now, lifetime, random);
                         take(&set.keys);
                         state.succeeded(set, fetching);
+                        Brought::Keys
                     }
                     Err(error) => {
                         state.schedule.failed(now, random);
                         state.failed(&error.to_string(), fetching);
+                        Brought::Nothing
                     }
-                }
+                };
                 // Behind `take`: whoever sees that nothing is under way finds the new keys.
                 state.under_way = false;
+                self.ended.send_replace(Ended { number, brought });
             }
-            self.ended.send_replace(());
         }
     }
 }
 
 impl State {
+    /// The number of the fetch that begins now.
+    fn begin(&mut self) -> u64 {
+        self.under_way = true;
+        self.begun += 1;
+        self.begun
+    }
+
     fn succeeded(&mut self, set: KeySet, fetching: &Fetching) {
         let (owner, metrics) = (&fetching.owner, &fetching.metrics);
         metrics.fetched.inc();

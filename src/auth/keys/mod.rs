@@ -31,7 +31,7 @@ use crate::vocab::{Clock, Monotonic};
 
 use file::SetFile;
 use header::Parts;
-use issuer::{Issuer, Want};
+use issuer::{Issuer, Latest, Want};
 use ring::Ring;
 
 /// Opens the tokens that are signed with one list of algorithms and one source of keys.
@@ -40,6 +40,14 @@ pub(super) struct Keychain {
     /// None until they have come for the first time.
     ring: watch::Sender<Option<Arc<Ring>>>,
     source: Source,
+}
+
+/// What is known of a token at once.
+pub(super) enum Opened {
+    /// All: its claims, or why it is not good.
+    Decided(Result<Map<String, Value>, AuthError>),
+    /// Its key may be coming.
+    Awaited(Coming),
 }
 
 /// What may bring other keys.
@@ -90,40 +98,58 @@ impl Keychain {
         parts.claims()
     }
 
+    /// As [`open_now`](Self::open_now), unless the keys are an issuer's, who is being asked for what the token lacks. It is asked
+    /// for a key that is not known every 30 seconds at most.
+    ///
+    /// A key that is not known may have been published since the issuer was asked: then the token cannot be judged yet.
+    pub(super) fn open_or_seek(&self, token: &str, wanted: TokenType, now: Monotonic) -> Opened {
+        let opened = self.open_now(token, wanted);
+        let want = match &opened {
+            Err(AuthError::KeysUnavailable) => Want::First,
+            Err(AuthError::KeyUnknown) => Want::Other,
+            _ => return Opened::Decided(opened),
+        };
+        let Source::Issuer(issuer) = &self.source else {
+            return Opened::Decided(opened);
+        };
+        match issuer.seek(want, now) {
+            Some(coming) => Opened::Awaited(coming),
+            // They may have come between the two looks.
+            None => Opened::Decided(self.open_now(token, wanted).map_err(not_known_yet)),
+        }
+    }
+
+    /// As [`open_now`](Self::open_now), when what `coming` is has come; no later than a handshake may take.
+    ///
+    /// # Errors
+    /// As [`open_now`](Self::open_now); of a key that is not known only if the issuer, asked since the token came, does not know it.
+    pub(super) async fn open_then(
+        &self,
+        coming: Coming,
+        token: &str,
+        wanted: TokenType,
+    ) -> Result<Map<String, Value>, AuthError> {
+        let latest = coming.arrive().await;
+        let opened = self.open_now(token, wanted);
+        match latest {
+            Latest::Yes => opened,
+            Latest::Perhaps => opened.map_err(not_known_yet),
+        }
+    }
+
     /// As [`open_now`](Self::open_now), and waits for keys that are being fetched, no longer than a handshake may take.
     ///
     /// # Errors
-    /// As [`open_now`](Self::open_now).
+    /// As [`open_then`](Self::open_then).
     pub(super) async fn open(
         &self,
         token: &str,
         wanted: TokenType,
         clock: &dyn Clock,
     ) -> Result<Map<String, Value>, AuthError> {
-        let opened = self.open_now(token, wanted);
-        let Err(error @ (AuthError::KeysUnavailable | AuthError::KeyUnknown)) = opened else {
-            return opened;
-        };
-        if let Some(coming) = self.seek(&error, clock.monotonic())
-            && !coming.arrive().await
-        {
-            return Err(error);
-        }
-        // By the keys that came, perhaps between the two looks.
-        self.open_now(token, wanted)
-    }
-
-    /// The fetch that may bring what a token lacks that was refused with `error`; none where no keys would help, or none may be
-    /// fetched: an issuer is asked for a key that is not known every 30 seconds at most.
-    pub(super) fn seek(&self, error: &AuthError, now: Monotonic) -> Option<Coming> {
-        let want = match error {
-            AuthError::KeysUnavailable => Want::First,
-            AuthError::KeyUnknown => Want::Other,
-            _ => return None,
-        };
-        match &self.source {
-            Source::Issuer(issuer) => issuer.seek(want, now),
-            _ => None,
+        match self.open_or_seek(token, wanted, clock.monotonic()) {
+            Opened::Decided(opened) => opened,
+            Opened::Awaited(coming) => self.open_then(coming, token, wanted).await,
         }
     }
 
@@ -168,5 +194,13 @@ impl Keychain {
 
     fn take(&self, keys: &[Key]) {
         self.ring.send_replace(Some(Arc::new(Ring::new(keys))));
+    }
+}
+
+/// The issuer has not been asked since the token came: a refusal for good would be a guess.
+fn not_known_yet(error: AuthError) -> AuthError {
+    match error {
+        AuthError::KeyUnknown => AuthError::KeysUnavailable,
+        other => other,
     }
 }

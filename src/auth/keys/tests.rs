@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{encoding::AsDer as _, hmac, rand::SystemRandom, rsa::KeySize};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::auth::keys::fetch::fetch;
@@ -927,6 +928,68 @@ async fn an_issuer_says_where_its_keys_are() {
         };
         assert_eq!(told, expected, "{document}");
     }
+}
+
+#[tokio::test]
+async fn an_application_that_hangs_keeps_no_keys_away() {
+    let maker = Maker::of(JwtAlgorithm::Es256);
+    let set = json!({"keys": [named(maker.own.jwk(), "own")]}).to_string();
+    let issuer = Application::start(move |_| Deed::Answer(answer(200, &set))).await;
+    let mode = issuer_mode(&issuer.url, None);
+    // As many calls as may be are under way.
+    let means = Means {
+        client: Arc::new(Client::with_places(0)),
+        ..means(clock())
+    };
+    let authenticator = Arc::new(Authenticator::new(std::slice::from_ref(&mode), &means));
+    let fetching = tokio::spawn(authenticator.clone().fetch_keys(means));
+    let token = maker.claiming(json!({}));
+    let identity = authenticator.identify_token(&mode, &token).await;
+    assert_eq!(identity.expect("keys came").user.id.as_str(), "ann");
+    fetching.abort();
+}
+
+#[tokio::test]
+async fn a_key_is_unknown_when_the_issuer_says_so_to_one_who_asked_later() {
+    let maker = Maker::of(JwtAlgorithm::Es256);
+    let set = json!({"keys": [named(maker.own.jwk(), "own")]}).to_string();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (asked, asking) = (Arc::new(tokio::sync::Notify::new()), gate.clone());
+    let told = asked.clone();
+    let issuer = Application::start(move |_| {
+        told.notify_one();
+        Deed::AnswerWhen(asking.clone(), answer(200, &set))
+    })
+    .await;
+    let mode = issuer_mode(&issuer.url, None);
+    let (clock, mut kinds) = (clock(), Vec::new());
+    let means = means(clock.clone());
+    let authenticator = Arc::new(Authenticator::new(std::slice::from_ref(&mode), &means));
+    let fetching = tokio::spawn(authenticator.clone().fetch_keys(means));
+    asked.notified().await;
+    gate.add_permits(1);
+    authenticator.first_keys().await;
+    let unknown = maker.headed(json!({"kid": "unknown"}));
+    let identify = || authenticator.identify_token(&mode, &unknown);
+    // One has the issuer asked, another comes while it is.
+    let mut first = Box::pin(identify());
+    assert!((&mut first).now_or_never().is_none());
+    asked.notified().await;
+    let mut second = Box::pin(identify());
+    assert!((&mut second).now_or_never().is_none());
+    gate.add_permits(1);
+    for one in [first, second] {
+        kinds.push(one.await.expect_err("nobody knows it").kind());
+    }
+    // One comes when it may not be asked, and one when it may again.
+    kinds.push(identify().await.expect_err("nobody knows it").kind());
+    clock.advance(Duration::from_secs(31));
+    gate.add_permits(1);
+    kinds.push(identify().await.expect_err("nobody knows it").kind());
+    let (refused, later) = (RefusalKind::Unauthenticated, RefusalKind::Unavailable);
+    assert_eq!(kinds, [refused, later, later, refused]);
+    assert_eq!(issuer.requests().len(), 3);
+    fetching.abort();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use salvo::Request;
 use serde::Deserialize;
 
-use crate::protocol::{Reject, RejectCode};
+use crate::protocol::{Reject, RejectCode, excerpt};
 use crate::vocab::json;
 
 /// The longest body of a call, in bytes: a message's data is bounded by its schema and type beside that.
@@ -29,7 +29,7 @@ pub(super) async fn read<'r, T: Deserialize<'r>>(
                 .cause(other.to_string()),
         })?;
     serde_json::from_slice(payload).map_err(|error| {
-        let text = format!("the body is {shape}: {error}");
+        let text = format!("the body is {shape}: {}", excerpt(error.to_string()));
         // As on the wire, what has a key twice is no JSON.
         let is_json =
             str::from_utf8(payload).is_ok_and(|text| json::parse(text, json::DEPTH_MAX).is_ok());

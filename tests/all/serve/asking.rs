@@ -136,11 +136,14 @@ async fn what_the_application_refuses_or_cannot_say_looks_like_any_refusal() {
         let mut client = client.unwrap_or_else(|refused| panic!("{refused:?}"));
         client.expect_close(close).await;
     }
+    // Another site's cookie beside it, in whatever letters, does not hide it.
+    let refused = server.refusal("/either", &[("Cookie", "lang=français; who=eve")]);
+    assert_eq!(refused.await.status, 401);
     // With the room of `auto_join` that is one too many.
     let refused = server.refusal("/asked", &[("Cookie", "who=bob")]).await;
     assert_eq!(refused.status, 503, "{refused:?}");
     let asked = r#"trunkline_questions_total{asker="auth.asked",outcome="refused"}"#;
-    server.until_metric(asked, 3.0).await;
+    server.until_metric(asked, 4.0).await;
     server
         .until("places are free", |engine| engine.connections() == 0)
         .await;

@@ -201,20 +201,30 @@ async fn keys_rotate_while_people_come() {
     assert_eq!((newcomers, issuer.asked()), (101, 2));
 
     // Keys that nobody has heard of do not have the issuer asked again and again.
+    // Whether it has published them since nobody knows: who comes again is told.
     issuer.becomes(set(&[&old, &new]));
-    assert_eq!(burst(&server, &strange).await, 401);
+    assert_eq!(burst(&server, &strange).await, 503);
     assert_eq!(issuer.asked(), 2);
     server.advance(Duration::from_secs(31));
-    assert_eq!(burst(&server, &strange).await, 401);
+    assert_eq!(status(&server, &strange).await, 401);
     assert_eq!(issuer.asked(), 3);
+    let later = Key::new("later");
+    issuer.becomes(set(&[&old, &new, &later]));
+    let path = format!("/member?token={}", later.token("any"));
+    let refused = server.refusal(&path, &[]).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    server.advance(Duration::from_secs(31));
+    assert_eq!(burst(&server, &later.token("any")).await, 101);
+    assert_eq!(issuer.asked(), 4);
 
     // A key that is taken away is refused from the next fetch on; who is in stays until the token's end.
     issuer.becomes(set(&[&new]));
     assert_eq!(burst(&server, &old_token).await, 101);
     server.advance(LONG);
-    issuer.until_asked(4).await;
-    server.until_metric(FETCHED, 4.0).await;
-    assert_eq!(burst(&server, &old_token).await, 401);
+    issuer.until_asked(5).await;
+    server.until_metric(FETCHED, 5.0).await;
+    assert_eq!(status(&server, &old_token).await, 401);
     assert_eq!(burst(&server, &new_token).await, 101);
     assert_eq!(server.metric(r#"trunkline_keys{auth="member"}"#).await, 1.0);
     assert_eq!(server.metric(FAILED).await, 0.0);
@@ -274,7 +284,7 @@ async fn an_issuer_that_is_down_or_lies_changes_nothing() {
     server.until_metric(FAILED, failed + 1.0).await;
     // Nor does an unknown key help anybody then.
     issuer.becomes(Deed::Close);
-    assert_eq!(burst(&server, &strange).await, 401);
+    assert_eq!(burst(&server, &strange).await, 503);
     assert_eq!(issuer.asked(), asked + 2);
     // It comes back.
     issuer.becomes(set(&[&own, &stranger]));
