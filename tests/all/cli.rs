@@ -582,6 +582,8 @@ fn why_says_yes_no_or_that_it_cannot_tell() {
             "{whole:?} shows the token"
         );
     }
+    let help = run(path, &["why", "--help"]);
+    assert!(help.out.contains("127.0.0.1 unless it is said"), "{help:?}");
     let json = run(path, &["why", "--endpoint", "/nowhere", "--format", "json"]);
     let json: Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(json["allowed"], false);

@@ -133,6 +133,9 @@ async fn refusals_are_problems_with_the_codes_of_the_wire() {
             problem["detail"].is_string() && problem["title"].is_string(),
             "{problem}"
         );
+        if key == READER {
+            assert_eq!(problem["detail"], "this key lacks the scope `publish`");
+        }
         assert_eq!(
             answer.headers.contains_key("www-authenticate"),
             status == 401
