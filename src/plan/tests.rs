@@ -1611,7 +1611,7 @@ fn what_lets_nobody_in_is_found() {
             "{}",
             "`credential` names no place, so that no token is ever found",
         ),
-        ("{query: ''}", "`` cannot be the name of a query parameter"),
+        ("{query: ''}", "the name of a query parameter is empty"),
         (
             "{header: X Auth}",
             "`X Auth` cannot be the name of a header",

@@ -297,7 +297,11 @@ impl Lowering<'_> {
             CredentialPlace::Subprotocol => (is_token(text), "a subprotocol", "bearer"),
         };
         if !is_possible {
-            let message = format!("`{name}` cannot be the name of {what}");
+            let message = if text.is_empty() {
+                format!("the name of {what} is empty")
+            } else {
+                format!("`{name}` cannot be the name of {what}")
+            };
             let help = format!("write a name without spaces, such as `{example}`");
             self.find(finding(&codes::BAD_CREDENTIAL, name.span(), message, &help));
         }
