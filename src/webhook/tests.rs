@@ -263,7 +263,7 @@ fn yes(value: &'static str) -> Told {
 }
 
 fn down() -> Told {
-    Err(Fault::Status(500))
+    Err(Fault::Status(503))
 }
 
 impl Bench {
@@ -408,6 +408,8 @@ async fn only_outages_open_the_breaker() {
     let bench = Bench::new(0, 0);
     for fault in [
         Fault::Status(400),
+        Fault::Status(500),
+        Fault::Nonsense("it is HTML".to_owned()),
         Fault::Unusable(String::new()),
         Fault::Call(CallError::Busy),
     ] {

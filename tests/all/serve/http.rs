@@ -221,3 +221,17 @@ async fn metrics_move_and_come_back() {
         .until_metric("trunkline_closes_total{code=\"1000\"}", 1.0)
         .await;
 }
+
+#[tokio::test]
+async fn what_is_told_of_a_wrong_body_is_short_however_long_it_is() {
+    let server = Server::start(HTTP);
+    let body = format!("\"{}\"", "x=".repeat(100_000));
+    let answer = post(&server, ALL, "rooms/room:1", &body).await;
+    assert_eq!(answer.status / 100, 4, "{answer:?}");
+    let problem = answer.json();
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(
+        detail.contains("string \"x=x=") && detail.len() < 512,
+        "{detail}"
+    );
+}

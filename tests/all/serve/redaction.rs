@@ -244,6 +244,11 @@ async fn send_frames(process: &Process, credential: &str) {
         format!("{{\"type\":\"received\",\"room\":\"{credential}\",\"seq\":\"{credential}\"}}"),
         format!("{{\"{credential}\":1,\"{credential}\":2}}"),
         format!("{{\"type\":\"line\",\"id\":5,\"key\":\"{credential}\"}}"),
+        // As deep as a frame is long: the server has to live through it.
+        format!(
+            r#"{{"type":"history","room":"r","limit":"a\"{}{credential}\"b"}}"#,
+            "x=".repeat(20_000)
+        ),
     ] {
         let stream = TcpStream::connect(process.address)
             .await
