@@ -15,7 +15,7 @@ use trunkline::webhook::Client as Caller;
 use crate::serve::client::Client;
 use crate::serve::harness::{SECRET, Server};
 
-const POLICIES: u64 = 80;
+const POLICIES: u64 = 120;
 const REQUESTS: usize = 8;
 const KEY: &str = "Bearer reader-secret-of-32-bytes-more!!!";
 
