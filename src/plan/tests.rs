@@ -318,6 +318,22 @@ fn contradictions_are_found() {
         ),
         (
             vec![
+                ("rate_limits", "{a: {rate: 1/s, per: room}}"),
+                (
+                    "messages",
+                    "{message: {schema: true, to: room}, over: {schema: true, to: {room: 'room:1'}, rate_limit: [a]}}",
+                ),
+                (
+                    "endpoints",
+                    "{/ws: {auth: guest, rooms: ['room:{room_id}'], messages: [over]}}",
+                ),
+            ],
+            vec![
+                "plan/contradiction: `a` cannot limit a type that belongs to an endpoint: its frames are in no room, also where they are sent to one",
+            ],
+        ),
+        (
+            vec![
                 (
                     "rate_limits",
                     "{a: {rate: 1/s, per: type}, b: {rate: 1KiB/s, per: ip}}",

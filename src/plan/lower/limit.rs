@@ -16,6 +16,8 @@ pub(super) enum Limited {
     Connecting,
     /// `rate_limit.join`.
     Joining,
+    /// `rate_limit` of a message type that belongs to an endpoint.
+    SendingOutsideRooms,
 }
 
 impl Lowering<'_> {
@@ -97,6 +99,7 @@ impl Lowering<'_> {
             let what = match limited {
                 Limited::Connecting => "connecting",
                 Limited::Joining => "joining",
+                Limited::SendingOutsideRooms => "a type that belongs to an endpoint",
             };
             if let Some(per) = limit.per
                 && let Some((why, keys)) = unfit(per.value, limited)
@@ -109,6 +112,7 @@ impl Lowering<'_> {
             if let Some(rate) = limit
                 .rate
                 .filter(|rate| rate.value.unit() == RateUnit::Bytes)
+                && limited != Limited::SendingOutsideRooms
             {
                 let message = format!("`{name}` cannot limit {what}: it counts bytes of messages");
                 let help = "use a rate limit that counts, such as `rate: 10/s`";
@@ -161,6 +165,11 @@ fn unfit(key: config::RateKey, limited: Limited) -> Option<(&'static str, &'stat
             "every connection would begin with a full bucket",
             "ip`, `user`, `endpoint` or `server",
         ),
+        (Limited::SendingOutsideRooms, Key::Room) => (
+            "its frames are in no room, also where they are sent to one",
+            "type`, `user`, `ip` or `connection",
+        ),
+        (Limited::SendingOutsideRooms, _) => return None,
         (Limited::Connecting, Key::Room) => (
             "who connects is in no room yet",
             "ip`, `user`, `endpoint` or `server",

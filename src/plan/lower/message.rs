@@ -9,6 +9,7 @@ use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::rule as rule_codes;
 use crate::plan::lower::schema::Of;
 use crate::plan::lower::shape::Shape;
+use crate::plan::lower::limit::Limited;
 use crate::plan::lower::{Lowering, finding};
 use crate::plan::{Conflate, Message, Overflow, Route, SentBy};
 use crate::rule::{Expression, Known, Rule};
@@ -134,6 +135,10 @@ impl Lowering<'_> {
         let reply = self.optional_expression(rules.reply.as_ref(), &known);
         let conflate = self.conflate(rules, &known);
         let audience = self.audience_cited(rules, at);
+        if let At::Endpoint(_) = at {
+            let cited = rules.rate_limit.as_deref().unwrap_or_default();
+            self.limits_fit(cited, Limited::SendingOutsideRooms);
+        }
         if told_elsewhere {
             self.findings.truncate(before);
         }
