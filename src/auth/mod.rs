@@ -23,6 +23,7 @@ mod signed;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod watched;
 
 pub use crate::rule::ConnectionFacts;
 pub use answer::Login;

@@ -1,20 +1,18 @@
-//! Sessions from a file: the one place in `auth` that does IO.
+//! Sessions from a file.
 
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use std::{collections::HashMap, fmt};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::auth::AuthError;
+use crate::auth::watched::Watched;
 use crate::config::session_file::{SessionFileError, read_session_file};
 use crate::vocab::{Identity, Monotonic, Timestamp};
 
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 type Sessions = Arc<HashMap<String, Identity>>;
 
@@ -22,31 +20,12 @@ type Sessions = Arc<HashMap<String, Identity>>;
 #[derive(Default)]
 pub(super) struct SessionFile {
     sessions: RwLock<Option<Sessions>>,
-    looked: Mutex<Looked>,
+    watched: Watched<ContentError>,
 }
 
-/// What was seen when the file was last looked at.
-#[derive(Default)]
-struct Looked {
-    at: Option<Monotonic>,
-    /// None where it could not be read: that may pass without the file changing, and what it takes away has to be seen.
-    version: Option<Version>,
-    /// Why it could not be read the last time, as the log has it: it is told once.
-    told: Option<FileError>,
-}
-
-/// What tells one version of a file from the next, without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Version {
-    modified: SystemTime,
-    bytes: u64,
-}
-
-/// Why a file of sessions cannot be used.
+/// Why what a file holds cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum FileError {
-    #[error("it cannot be read: {0}")]
-    Read(std::io::ErrorKind),
+enum ContentError {
     #[error("it is larger than 16 MiB")]
     TooLarge,
     #[error(transparent)]
@@ -73,58 +52,26 @@ impl SessionFile {
 
     /// Reads the file where it has changed since it was last looked at, a second ago or longer. Blocks.
     pub(super) fn refresh(&self, path: &Path, now: Monotonic) {
-        let mut looked = self.looked.lock();
-        if looked.at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
-            return;
-        }
-        looked.at = Some(now);
-        let version = version(path);
-        if version.is_ok() && looked.version == version.as_ref().ok().copied() {
-            return;
-        }
-        looked.version = version.as_ref().ok().copied();
-        match version.and_then(|_| read(path)) {
-            Ok(sessions) => {
+        match self.watched.look(path, now, FILE_BYTES_MAX, read) {
+            None => {}
+            Some(Ok(sessions)) => {
                 let count = sessions.len();
                 *self.sessions.write() = Some(Arc::new(sessions));
-                looked.told = None;
                 tracing::info!(file = %path.display(), sessions = count, "sessions read");
             }
-            Err(error) => {
-                if matches!(error, FileError::Read(_)) {
-                    looked.version = None;
-                    if looked.told.as_ref() == Some(&error) {
-                        return;
-                    }
-                }
+            Some(Err(error)) => {
                 let kept = self.sessions.read().is_some();
                 tracing::warn!(file = %path.display(), %error, kept, "the file of sessions cannot be used");
-                looked.told = Some(error);
             }
         }
     }
 }
 
-fn version(path: &Path) -> Result<Version, FileError> {
-    let meta = std::fs::metadata(path).map_err(|error| FileError::Read(error.kind()))?;
-    let modified = meta
-        .modified()
-        .map_err(|error| FileError::Read(error.kind()))?;
-    Ok(Version {
-        modified,
-        bytes: meta.len(),
-    })
-}
-
-fn read(path: &Path) -> Result<HashMap<String, Identity>, FileError> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| FileError::Read(error.kind()))?;
+fn read(text: &str) -> Result<HashMap<String, Identity>, ContentError> {
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(FileError::TooLarge);
+        return Err(ContentError::TooLarge);
     }
-    Ok(read_session_file(&text)?)
+    Ok(read_session_file(text)?)
 }
 
 #[cfg(test)]
