@@ -170,7 +170,12 @@ messages:
         let senders = &senders[..if name == "line" { 4 } else { 3 }];
         yaml += &chance.plain(4, "sent_by", senders);
         yaml += &chance.plain(4, "max_size", &["", "", "40B"]);
-        yaml += &chance.plain(4, "rate_limit", &["", "", "[rare]", "[roomy, watched]"]);
+        // A limit `per: room` is for types that no endpoint takes.
+        let several = match name {
+            "direct" | "far" => "[rare, watched]",
+            _ => "[roomy, watched]",
+        };
+        yaml += &chance.plain(4, "rate_limit", &["", "", "[rare]", several]);
     }
     yaml += "rooms:\n";
     for pattern in ["room:{id}", "open:{id}"] {
