@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{AuthMode, CountLimit, Message, Origins, RateLimit, RoomKind};
+use crate::plan::{AuthMode, CountLimit, EndpointWebhooks, Message, Origins, RateLimit, RoomKind};
 use crate::rule::{Rule, Template};
 use crate::vocab::{ByteSize, MessageName, Pattern};
 
@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub reject: RejectStyle,
     /// How long frames wait for others, to leave together; none: only while others are ready in the same moment.
     pub coalesce: Option<Duration>,
+    /// Who is told what happens.
+    pub webhooks: EndpointWebhooks,
 }
 
 /// What frames mean on an endpoint.

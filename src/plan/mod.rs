@@ -17,6 +17,7 @@ mod room;
 mod secret;
 mod server;
 mod session;
+mod webhook;
 
 pub use auth::{
     AuthMethod, AuthMode, Credential, Expiry, IssuerKeys, Jwt, KeySource, Lifetime, Place,
@@ -39,6 +40,7 @@ pub use server::{
     Page, Server, Serves, Tls, UNIX_PEER, UnixAddress,
 };
 pub use session::{Application, Forward, Hmac, Lookup, RedisLookup, Session, SignedCookie};
+pub use webhook::{EndpointWebhooks, RoomWebhooks, Webhook};
 
 use std::sync::Arc;
 
@@ -64,6 +66,8 @@ pub struct Plan {
     pub rooms: Vec<Arc<RoomKind>>,
     /// Endpoints, those with more literal segments first.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// URLs of the application that are told what happens.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Where in the file the keys stand that decide who may do what.
     pub lines: Lines,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{CountLimit, HttpCall, Message, TokenKeys};
+use crate::plan::{CountLimit, HttpCall, Message, RoomWebhooks, TokenKeys};
 use crate::rule::{Expression, Label, Rule};
 use crate::schema::Schema;
 use crate::vocab::{AudienceSet, MessageName, Pattern};
@@ -36,6 +36,8 @@ pub struct RoomKind {
     pub idempotency_window: Duration,
     /// How many idempotency keys one room remembers; the oldest goes first.
     pub idempotency_keys_max: usize,
+    /// Who is told what happens.
+    pub webhooks: RoomWebhooks,
 }
 
 impl RoomKind {

@@ -1,9 +1,22 @@
-//! Durable logs and inboxes. So far the memory store alone: the logs stand in their rooms, and what they take in all is counted
-//! here against the Plan's bound.
+//! What is kept: ordered tables with commits that are all or nothing.
+//!
+//! A [`Store`] knows keys and values, no rooms and no messages: who owns a noun (a room's log, an event that waits for the
+//! application) says how it is written. [`MemoryStore`] is the other half of `store: memory`: there the logs stand in their rooms,
+//! and what they take in all is counted against the Plan's bound.
+
+mod error;
+mod table;
+mod volatile;
+mod write;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::vocab::ByteSize;
+
+pub use error::StoreError;
+pub use table::{Direction, Entry, Most, Range, Store, Table};
+pub use volatile::VolatileStore;
+pub use write::{Change, Done, Write};
 
 /// What all logs in memory take together.
 #[derive(Debug)]

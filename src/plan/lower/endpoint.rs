@@ -54,7 +54,6 @@ impl Lowering<'_> {
         rooms: &[Option<Arc<RoomKind>>],
     ) -> Option<Endpoint> {
         let known = self.known_at_endpoint(index);
-        self.unsupported_endpoint(written);
         let modes = self.auth_cited(written, auth);
         let path = &self.config.endpoints[index].0.value;
         let allow_key = format!("endpoints.{path}.allow");
@@ -99,15 +98,8 @@ impl Lowering<'_> {
                 Some(config::RejectStyle::Close) => RejectStyle::Close,
             },
             coalesce: coalesce.filter(|every| !every.is_zero()),
+            webhooks: self.endpoint_webhooks(&written.webhooks),
         })
-    }
-
-    fn unsupported_endpoint(&mut self, endpoint: &config::Endpoint) {
-        for (event, webhook) in &endpoint.webhooks {
-            self.webhook_names.cite(webhook, &mut self.findings);
-            let instead = "let the application join a room with `presence` as a client: it hears who comes and goes";
-            self.unsupported(event.span, "`webhooks`", instead);
-        }
     }
 
     fn auth_cited(

@@ -32,6 +32,7 @@ mod session;
 mod shape;
 mod tls;
 mod token;
+mod webhook;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ use crate::diag::catalogue::plan as codes;
 use crate::diag::catalogue::schema as schema_codes;
 use crate::diag::render::sort;
 use crate::diag::{Code, Diagnostic, Severity, Sources, Span};
-use crate::plan::{Lines, Message, Plan, RateLimit};
+use crate::plan::{Lines, Message, Plan, RateLimit, Webhook};
 use crate::rule::Label;
 use crate::vocab::{ByteSize, Timestamp};
 
@@ -121,6 +122,7 @@ struct Lowering<'a> {
     limits: Vec<Option<Arc<RateLimit>>>,
     declared: Vec<message::Declared>,
     messages: Vec<Option<Arc<Message>>>,
+    webhooks: Vec<Option<Arc<Webhook>>>,
 }
 
 /// What can be bounded.
@@ -206,6 +208,7 @@ impl<'a> Lowering<'a> {
             limits: Vec::new(),
             declared: Vec::new(),
             messages: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 
@@ -216,10 +219,10 @@ impl<'a> Lowering<'a> {
         let pages = self.pages();
         self.limits = self.rate_limits();
         let auth = self.auth();
+        self.webhooks = self.webhooks();
         self.messages = self.base_messages();
         let rooms = self.rooms();
         let endpoints = self.endpoints(&auth, &rooms);
-        self.webhooks();
         if self.complete {
             if self.config.endpoints.is_empty() {
                 self.no_endpoint();
@@ -240,6 +243,7 @@ impl<'a> Lowering<'a> {
             messages: self.messages.drain(..).collect::<Option<_>>()?,
             rooms: self.rooms.ordered(rooms)?,
             endpoints: self.endpoints.ordered(endpoints)?,
+            webhooks: self.webhooks.drain(..).collect::<Option<_>>()?,
             lines: Lines::default(),
         })
     }

@@ -81,15 +81,11 @@ impl Lowering<'_> {
             users,
             idempotency_window,
             idempotency_keys_max,
+            webhooks: self.room_webhooks(&written.webhooks),
         })
     }
 
     fn unsupported_room(&mut self, room: &config::Room) {
-        for (event, webhook) in &room.webhooks {
-            self.webhook_names.cite(webhook, &mut self.findings);
-            let instead = "let the application join the room as a client, which hears the same";
-            self.unsupported(event.span, "`webhooks`", instead);
-        }
         let Some(presence) = &room.presence else {
             return;
         };

@@ -1,4 +1,4 @@
-//! `server` and `webhooks`.
+//! `server`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -137,15 +137,6 @@ impl Lowering<'_> {
                 self.find(finding(&codes::BAD_NETWORK, text.span(), message, help));
                 None
             }
-        }
-    }
-
-    /// Finds that webhooks do not run, at each that is declared.
-    pub(super) fn webhooks(&mut self) {
-        for (name, _) in &self.config.webhooks {
-            let what = format!("the webhook `{}`", name.value);
-            let instead = "let the application join the room as a client, which hears the same";
-            self.unsupported(name.span, &what, instead);
         }
     }
 }
