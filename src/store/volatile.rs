@@ -163,7 +163,7 @@ mod tests {
         }
         store
             .submit(write, Box::new(|done| assert_eq!(done, Ok(()))))
-            .unwrap();
+            .expect("there is room");
         store
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let check = |range: Range, direction, most, expected: &[&str]| {
             let found = store()
                 .scan(Table::Messages, range, direction, most)
-                .unwrap();
+                .expect("memory can be read");
             let keys: Vec<&[u8]> = found.iter().map(|(key, _)| &key[..]).collect();
             let expected: Vec<&[u8]> = expected.iter().map(|key| key.as_bytes()).collect();
             assert_eq!(keys, expected);
